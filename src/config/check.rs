@@ -1,0 +1,242 @@
+//! What one value cannot show: whether the parts of a file fit together.
+
+use std::{
+    collections::{HashMap, HashSet},
+    net::SocketAddr,
+};
+
+use super::{
+    Config,
+    diagnostic::Diagnostic,
+    listener::Listener,
+    pool::{Balance, Pool},
+    reader::{Faults, nearest},
+    route::{Action, PathMatch, Route},
+};
+
+/// Notes every fault in how the parts of `config` fit together.
+pub(super) fn check(config: &Config, faults: &Faults) {
+    if config.listeners.is_empty() {
+        faults.push(
+            Diagnostic::whole_file("no [[listeners]]: nothing to accept connections on")
+                .help("add: [[listeners]]  bind = \"0.0.0.0:8100\""),
+        );
+    }
+    check_listeners(&config.listeners, faults);
+    for pool in &config.pools {
+        check_pool(pool, faults);
+    }
+    for route in &config.routes {
+        check_route(route, config, faults);
+    }
+    check_duplicate_routes(&config.routes, faults);
+    warn_unused_pools(config, faults);
+}
+
+fn check_listeners(listeners: &[Listener], faults: &Faults) {
+    let mut bound: HashSet<SocketAddr> = HashSet::new();
+    let mut names: HashSet<&str> = HashSet::new();
+    for listener in listeners {
+        for bind in &listener.bind {
+            if bind.port() == 0 {
+                faults.push(
+                    Diagnostic::warning(
+                        bind.span.clone(),
+                        "port 0: the system chooses a port at each start",
+                    )
+                    .help("name the port that clients use: \"0.0.0.0:8100\""),
+                );
+            } else if !bound.insert(bind.value) {
+                faults.push(
+                    Diagnostic::error(bind.span.clone(), format!("{} is bound twice", bind.value))
+                        .help("each address belongs to one listener: remove one of the two"),
+                );
+            }
+        }
+        if let Some(name) = &listener.name
+            && !names.insert(name)
+        {
+            faults.push(
+                Diagnostic::error(
+                    name.span.clone(),
+                    format!("two listeners are named `{}`", name.value),
+                )
+                .help("routes could not tell them apart: rename one"),
+            );
+        }
+    }
+}
+
+fn check_pool(pool: &Pool, faults: &Faults) {
+    let mut seen = HashSet::new();
+    for server in &pool.servers {
+        if !seen.insert(&server.address.value) {
+            faults.push(
+                Diagnostic::error(
+                    server.address.span.clone(),
+                    format!(
+                        "{} stands twice in pool `{}`",
+                        server.address.value, *pool.name
+                    ),
+                )
+                .help("to give it a larger share, write { address = \"…\", weight = 2 }"),
+            );
+        }
+        if server.backup && pool.balance == Balance::IpHash {
+            faults.push(
+                Diagnostic::error(
+                    server.address.span.clone(),
+                    "a backup server cannot stand in a pool with balance = \"ip_hash\"",
+                )
+                .help("remove `backup`, or use balance = \"round_robin\""),
+            );
+        }
+    }
+    if let [only] = pool.servers.as_slice()
+        && only.limits_failures
+    {
+        faults.push(
+            Diagnostic::warning(
+                only.address.span.clone(),
+                format!("`max_fails` and `fail_timeout` do nothing in pool `{}`: it has a single server", *pool.name),
+            )
+            .help("the only server of a pool is never taken out; add a second one, or remove them"),
+        );
+    }
+    if !pool.servers.is_empty() && pool.servers.iter().all(|server| server.down) {
+        faults.push(
+            Diagnostic::warning(
+                pool.name.span.clone(),
+                format!("every server of pool `{}` is down", *pool.name),
+            )
+            .help("its routes will answer 502"),
+        );
+    } else if !pool.servers.is_empty()
+        && pool
+            .servers
+            .iter()
+            .all(|server| server.backup || server.down)
+    {
+        faults.push(
+            Diagnostic::warning(
+                pool.name.span.clone(),
+                format!("pool `{}` has backup servers only", *pool.name),
+            )
+            .help("they are used as if they were not backups; remove `backup`"),
+        );
+    }
+}
+
+fn check_route(route: &Route, config: &Config, faults: &Faults) {
+    for name in &route.listeners {
+        let mut names = config.listeners.iter().filter_map(|l| l.name.as_ref());
+        if !names.any(|known| **known == **name) {
+            let known = config
+                .listeners
+                .iter()
+                .filter_map(|l| l.name.as_ref().map(|n| n.as_str()));
+            let help = unknown_name_help(
+                name,
+                known,
+                "no listener has a name; add name = \"…\" to one",
+            );
+            faults.push(
+                Diagnostic::error(
+                    name.span.clone(),
+                    format!("there is no listener `{}`", **name),
+                )
+                .help(help),
+            );
+        }
+    }
+    if let Action::Forward(forward) = &route.action
+        && !config.pools.iter().any(|pool| *pool.name == *forward.pool)
+    {
+        let known = config.pools.iter().map(|pool| pool.name.as_str());
+        let help = unknown_name_help(
+            &forward.pool,
+            known,
+            "the file has no pools; add [pools.NAME]",
+        );
+        faults.push(
+            Diagnostic::error(
+                forward.pool.span.clone(),
+                format!("there is no pool `{}`", *forward.pool),
+            )
+            .help(help),
+        );
+    }
+}
+
+fn unknown_name_help<'n>(
+    name: &str,
+    known: impl Iterator<Item = &'n str> + Clone,
+    none: &str,
+) -> String {
+    if let Some(near) = nearest(name, known.clone()) {
+        return format!("did you mean `{near}`?");
+    }
+    let names: Vec<_> = known.collect();
+    if names.is_empty() {
+        none.to_owned()
+    } else {
+        format!("the file has: {}", names.join(", "))
+    }
+}
+
+/// Two routes collide when a request could not choose between them: same path, a host in common, a listener in common.
+fn check_duplicate_routes(routes: &[Route], faults: &Faults) {
+    let mut by_path: HashMap<String, Vec<&Route>> = HashMap::new();
+    for route in routes {
+        if matches!(route.path.value, PathMatch::Regex(_)) {
+            continue;
+        }
+        let earlier = by_path.entry(route.path.label()).or_default();
+        if earlier
+            .iter()
+            .any(|other| share_host(other, route) && share_listener(other, route))
+        {
+            let hosts: Vec<_> = route.hosts.iter().map(|host| host.to_string()).collect();
+            let whose = if hosts.is_empty() {
+                String::new()
+            } else {
+                format!(" for {}", hosts.join(", "))
+            };
+            faults.push(
+                Diagnostic::error(route.path.span.clone(), format!("two routes for `{}`{whose}", route.path.label()))
+                    .help("a request could not choose between them: remove one, or set them apart by hosts or listeners"),
+            );
+        }
+        earlier.push(route);
+    }
+}
+
+fn share_host(a: &Route, b: &Route) -> bool {
+    (a.hosts.is_empty() && b.hosts.is_empty())
+        || a.hosts
+            .iter()
+            .any(|host| b.hosts.iter().any(|other| **other == **host))
+}
+
+fn share_listener(a: &Route, b: &Route) -> bool {
+    a.listeners.is_empty()
+        || b.listeners.is_empty()
+        || a.listeners
+            .iter()
+            .any(|name| b.listeners.iter().any(|other| **other == **name))
+}
+
+fn warn_unused_pools(config: &Config, faults: &Faults) {
+    for pool in &config.pools {
+        let used = config.routes.iter().any(|route| matches!(&route.action, Action::Forward(forward) if *forward.pool == *pool.name));
+        if !used {
+            faults.push(
+                Diagnostic::warning(
+                    pool.name.span.clone(),
+                    format!("no route uses pool `{}`", *pool.name),
+                )
+                .help("add a route with this pool, or remove it"),
+            );
+        }
+    }
+}

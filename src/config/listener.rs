@@ -1,0 +1,209 @@
+//! `[[listeners]]`: where clients connect, and how patient lbd is with them.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use ipnet::IpNet;
+
+use super::{
+    reader::{Section, Value},
+    source::At,
+};
+
+/// One entry of `[[listeners]]`.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// The name that routes may use.
+    pub name: Option<At<String>>,
+    /// The addresses to accept on.
+    pub bind: Vec<At<SocketAddr>>,
+    /// Proxies in front whose `X-Forwarded-*` are believed (nginx `set_real_ip_from`).
+    pub trusted_proxies: Vec<IpNet>,
+    /// How long a client may take.
+    pub timeouts: ClientTimeouts,
+    /// Bytes of request line and header fields together; more is answered 431.
+    pub max_header: usize,
+    /// Bytes of a request target; more is answered 414.
+    pub max_uri: usize,
+    /// The name to put in `Via`; absent: no `Via` is added.
+    pub via: Option<String>,
+}
+
+/// How long a client may take (nginx `client_header_timeout`, `client_body_timeout`, `send_timeout`, `keepalive_timeout`).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ClientTimeouts {
+    /// For the whole head of a request, from its first byte (of the first request: from accept).
+    pub header: Duration,
+    /// Between two reads of a body.
+    pub body: Duration,
+    /// Between two writes to the client.
+    pub send: Duration,
+    /// Between two requests.
+    pub idle: Duration,
+}
+
+impl Default for ClientTimeouts {
+    fn default() -> Self {
+        Self {
+            header: Duration::from_secs(60),
+            body: Duration::from_secs(60),
+            send: Duration::from_secs(60),
+            idle: Duration::from_secs(75),
+        }
+    }
+}
+
+/// nginx's `large_client_header_buffers` is `4 8k`.
+const DEFAULT_MAX_HEADER: usize = 32 << 10;
+const DEFAULT_MAX_URI: usize = 8 << 10;
+/// Beyond this a head is an attack or a mistake, whatever the file says.
+const LARGEST_HEAD: u64 = 1 << 20;
+
+impl Listener {
+    pub(super) fn read(value: &Value<'_>) -> Option<Self> {
+        let section = value.section("[[listeners]]")?;
+        let listener = Self {
+            name: section.get("name").and_then(|v| v.string()),
+            bind: read_bind(&section),
+            trusted_proxies: section
+                .get("trusted_proxies")
+                .map(|v| read_networks(&v))
+                .unwrap_or_default(),
+            timeouts: section
+                .get("timeouts")
+                .and_then(|v| ClientTimeouts::read(&v))
+                .unwrap_or_default(),
+            max_header: read_limit(&section, "max_header").unwrap_or(DEFAULT_MAX_HEADER),
+            max_uri: read_limit(&section, "max_uri").unwrap_or(DEFAULT_MAX_URI),
+            via: section.get("via").and_then(|v| read_via(&v)),
+        };
+        if let Some(value) = section.get("proxy_protocol")
+            && value.boolean() == Some(true)
+        {
+            value.fault("is not supported yet", "remove it or write false");
+        }
+        section.not_yet("tls");
+        section.finish();
+        Some(listener)
+    }
+
+    /// How messages and logs call it: its name, or its first address.
+    pub fn label(&self) -> String {
+        match (&self.name, self.bind.first()) {
+            (Some(name), _) => name.value.clone(),
+            (None, Some(bind)) => bind.to_string(),
+            (None, None) => "listener".to_owned(),
+        }
+    }
+}
+
+impl ClientTimeouts {
+    fn read(value: &Value<'_>) -> Option<Self> {
+        let section = value.section("timeouts")?;
+        let default = Self::default();
+        let read = |key, default| {
+            section
+                .get(key)
+                .and_then(|v| v.timeout())
+                .unwrap_or(default)
+        };
+        let timeouts = Self {
+            header: read("header", default.header),
+            body: read("body", default.body),
+            send: read("send", default.send),
+            idle: read("idle", default.idle),
+        };
+        section.finish();
+        Some(timeouts)
+    }
+}
+
+fn read_bind(section: &Section<'_>) -> Vec<At<SocketAddr>> {
+    let Some(value) = section.get("bind") else {
+        section.error(
+            "a listener without `bind`",
+            "add the address to accept on: bind = \"0.0.0.0:8100\"",
+        );
+        return Vec::new();
+    };
+    let texts = value.strings();
+    if value.is_empty_array() {
+        value.fault(
+            "is empty",
+            "name at least one address: bind = \"0.0.0.0:8100\"",
+        );
+    }
+    texts
+        .into_iter()
+        .filter_map(|text| parse_bind(&value, text))
+        .collect()
+}
+
+fn parse_bind(value: &Value<'_>, text: At<String>) -> Option<At<SocketAddr>> {
+    match text.parse() {
+        Ok(address) => Some(At::new(address, text.span)),
+        Err(_) => {
+            let help = if text.parse::<u16>().is_ok() {
+                format!("to accept on every address: \"0.0.0.0:{}\"", *text)
+            } else if let Some(port) = text.strip_prefix("*:") {
+                format!(
+                    "to accept on every address: \"0.0.0.0:{port}\", or [\"0.0.0.0:{port}\", \"[::]:{port}\"]"
+                )
+            } else {
+                "an IP address and a port: \"0.0.0.0:8100\" or \"[::]:8100\"".to_owned()
+            };
+            value.fault_at(
+                text.span.clone(),
+                format!("is not an address to bind: \"{}\"", *text),
+                &help,
+            );
+            None
+        }
+    }
+}
+
+/// Networks in CIDR notation; a single address is a network of one.
+fn read_networks(value: &Value<'_>) -> Vec<IpNet> {
+    let parse = |text: At<String>| {
+        let network = text
+            .parse()
+            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        if network.is_err() {
+            value.fault_at(
+                text.span.clone(),
+                format!("is not a network: \"{}\"", *text),
+                "an address or a network: \"10.0.0.1\", \"10.0.0.0/8\"",
+            );
+        }
+        network.ok()
+    };
+    value.strings().into_iter().filter_map(parse).collect()
+}
+
+fn read_limit(section: &Section<'_>, key: &'static str) -> Option<usize> {
+    let value = section.get(key)?;
+    let size = value.size()?;
+    if !(256..=LARGEST_HEAD).contains(&size) {
+        value.fault("is out of range", "from 256 bytes to 1m");
+        return None;
+    }
+    usize::try_from(size).ok()
+}
+
+fn read_via(value: &Value<'_>) -> Option<String> {
+    let name = value.string()?;
+    if name.is_empty()
+        || !name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-._:".contains(&b))
+    {
+        value.fault(
+            "is not a name for `Via`",
+            "letters, digits, - . _ and : only, such as \"lbd-1\"",
+        );
+        return None;
+    }
+    Some(name.value)
+}

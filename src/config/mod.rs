@@ -1,0 +1,193 @@
+//! From one file to a checked [`Config`], or to a [`Report`] of every fault in it.
+//!
+//! Three passes, like a compiler: the text becomes tables that know their place (`toml`), the
+//! tables become typed values (`reader` and a file for each kind of table), and the whole is held
+//! together (`check`). None of them stops at its first fault, and nothing later than this room
+//! ever sees a file that had one.
+
+// The file, and how its faults are shown.
+mod diagnostic;
+mod reader;
+mod source;
+mod units;
+
+// One kind of table each.
+mod headers;
+mod listener;
+mod log;
+mod pool;
+mod route;
+mod server;
+mod template;
+
+// How they fit together.
+mod check;
+
+use std::{path::PathBuf, time::Duration};
+
+use toml::de::DeTable;
+
+use self::reader::{Faults, Section};
+pub use self::{
+    diagnostic::{Diagnostic, Report, Severity},
+    headers::HeaderEdits,
+    listener::{ClientTimeouts, Listener},
+    log::{AccessFormat, AccessTarget, Log},
+    pool::{
+        Balance, HostSent, Keepalive, PeerTimeouts, Pool, Retry, RetryOn, RetryOverrides,
+        TimeoutOverrides,
+    },
+    route::{Action, ErrorPage, Forward, HostMatch, PathMatch, Route},
+    server::{ServerAddress, ServerSpec},
+    source::{At, Position, SourceFile},
+    template::{Part, Template, Variable},
+};
+
+/// Everything that a file says, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Worker threads; `None`: one for each core.
+    pub workers: Option<usize>,
+    /// Where `lbd reload` and its like reach the running process.
+    pub control: Control,
+    /// Where the process id is written, for nginx-style `-s` and old init scripts.
+    pub pid: Option<PathBuf>,
+    /// How long requests in flight are waited for on TERM and INT.
+    pub shutdown_timeout: Duration,
+    /// The table `[log]`.
+    pub log: Log,
+    /// The tables `[[listeners]]`, in the file's order.
+    pub listeners: Vec<Listener>,
+    /// The tables `[[routes]]`, in the file's order.
+    pub routes: Vec<Route>,
+    /// The tables `[pools.NAME]`, in the file's order.
+    pub pools: Vec<Pool>,
+}
+
+/// Where the control socket is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Control {
+    /// In `/run/lbd`, or where that cannot be written, in the user's runtime directory.
+    Default,
+    /// There is none.
+    Off,
+    /// At this path and no other.
+    Path(PathBuf),
+}
+
+/// A file that can be used, and what its author may want to know.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What it says.
+    pub config: Config,
+    /// Warnings only.
+    pub warnings: Report,
+}
+
+/// Reads and checks `source`.
+///
+/// # Errors
+/// Every fault and every warning of the file, if it has at least one fault.
+pub fn load(source: &SourceFile) -> Result<Loaded, Report> {
+    let (table, syntax_errors) = DeTable::parse_recoverable(source.text());
+    let faults = Faults::default();
+    for error in &syntax_errors {
+        faults.push(syntax_fault(error));
+    }
+    let section = Section::new("the file", table.get_ref(), table.span(), &faults);
+    let config = read(section);
+    // What the parser had to guess at must not be blamed on its author a second time.
+    if syntax_errors.is_empty() {
+        check::check(&config, &faults);
+    }
+    let report = Report::new(source.clone(), faults.into_inner());
+    if report.errors() > 0 {
+        return Err(report);
+    }
+    Ok(Loaded {
+        config,
+        warnings: report,
+    })
+}
+
+/// The control socket that `source` names, however broken the rest of it is.
+pub fn control_of(source: &SourceFile) -> Control {
+    let (table, _) = DeTable::parse_recoverable(source.text());
+    let faults = Faults::default();
+    let section = Section::new("the file", table.get_ref(), table.span(), &faults);
+    read_control(&section)
+}
+
+fn syntax_fault(error: &toml::de::Error) -> Diagnostic {
+    let message = error
+        .message()
+        .lines()
+        .next()
+        .unwrap_or("not TOML")
+        .to_owned();
+    let fault = match error.span() {
+        Some(span) => Diagnostic::error(span, message),
+        None => Diagnostic::whole_file(message),
+    };
+    fault.help("this is not valid TOML (https://toml.io); the rest of the file was read as far as possible")
+}
+
+fn read(section: Section<'_>) -> Config {
+    let entries = |key| section.get(key).and_then(|v| v.array()).unwrap_or_default();
+    let config = Config {
+        workers: section.get("workers").and_then(|v| read_workers(&v)),
+        control: read_control(&section),
+        pid: section
+            .get("pid")
+            .and_then(|v| v.string())
+            .map(|path| PathBuf::from(path.value)),
+        shutdown_timeout: section
+            .get("shutdown_timeout")
+            .and_then(|v| v.duration())
+            .unwrap_or(Duration::from_secs(30)),
+        log: section
+            .get("log")
+            .and_then(|v| Log::read(&v))
+            .unwrap_or_default(),
+        listeners: entries("listeners")
+            .iter()
+            .filter_map(Listener::read)
+            .collect(),
+        routes: entries("routes").iter().filter_map(Route::read).collect(),
+        pools: read_pools(&section),
+    };
+    for key in ["admin", "streams", "notify", "vrrp", "discovery"] {
+        section.not_yet(key);
+    }
+    section.finish();
+    config
+}
+
+fn read_workers(value: &reader::Value<'_>) -> Option<usize> {
+    if value.is_string() {
+        return value.word(&[("auto", ())]).and(None);
+    }
+    value.integer(1..=1024).map(|n| n.value as usize)
+}
+
+fn read_control(section: &Section<'_>) -> Control {
+    match section.get("control").and_then(|v| v.string()) {
+        None => Control::Default,
+        Some(text) if *text == "off" => Control::Off,
+        Some(text) => Control::Path(PathBuf::from(text.value)),
+    }
+}
+
+fn read_pools(section: &Section<'_>) -> Vec<Pool> {
+    let Some(pools) = section.get("pools").and_then(|v| v.section("[pools]")) else {
+        return Vec::new();
+    };
+    pools
+        .entries()
+        .into_iter()
+        .filter_map(|(name, value)| Pool::read(name, &value))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,221 @@
+use super::*;
+
+const GOOD: &str = r#"
+[[listeners]]
+bind = "127.0.0.1:8100"
+
+[[routes]]
+path = "/app_a/"
+pool = "app_a"
+
+[pools.app_a]
+servers = ["10.0.0.1:8101", { address = "10.0.0.2:8101", weight = 2 }]
+"#;
+
+fn faults(text: &str) -> Vec<String> {
+    let file = SourceFile::new("lb.toml", text);
+    let report = match load(&file) {
+        Ok(loaded) => loaded.warnings,
+        Err(report) => report,
+    };
+    let rendered = report.to_string();
+    rendered
+        .lines()
+        .filter_map(|line| line.strip_prefix("lb.toml:"))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// `GOOD` with `from` replaced by `to`.
+fn faults_with(from: &str, to: &str) -> Vec<String> {
+    assert!(GOOD.contains(from), "{from}");
+    faults(&GOOD.replace(from, to))
+}
+
+#[test]
+fn a_good_file_has_no_faults() {
+    assert_eq!(faults(GOOD), Vec::<String>::new());
+}
+
+#[test]
+fn each_fault_is_named_at_its_place() {
+    let one = |from: &str, to: &str, said: &str| {
+        let errors: Vec<_> = faults_with(from, to)
+            .into_iter()
+            .filter(|line| line.contains(": error: "))
+            .collect();
+        assert_eq!(errors, [said], "{to}");
+    };
+    one(
+        "pool = \"app_a\"",
+        "pool = \"app_b\"",
+        "7:8: error: there is no pool `app_b`",
+    );
+    one(
+        "weight",
+        "wieght",
+        "10:58: error: unknown key `wieght` in a server",
+    );
+    one(
+        "bind = \"127.0.0.1:8100\"",
+        "bind = 8100",
+        "3:8: error: `bind` is a number",
+    );
+    one(
+        "10.0.0.2:8101",
+        "10.0.0.1:8101",
+        "10:41: error: 10.0.0.1:8101 stands twice in pool `app_a`",
+    );
+    one(
+        "10.0.0.2:8101",
+        "10.0.0.2:0",
+        "10:41: error: `address` has no server address: \"10.0.0.2:0\"",
+    );
+    one(
+        "weight = 2",
+        "fail_timeout = 20",
+        "10:74: error: `fail_timeout` has no unit",
+    );
+    one(
+        "weight = 2",
+        "weight = 0",
+        "10:68: error: `weight` is out of range",
+    );
+    one(
+        "path = \"/app_a/\"",
+        "path = \"app_a\"",
+        "6:8: error: `path` is not a path: \"app_a\"",
+    );
+    one(
+        "pool = \"app_a\"",
+        "regex = \"(\"\npool = \"app_a\"",
+        "7:9: error: `regex` stands beside another of `path`, `exact` and `regex`",
+    );
+    one(
+        "pool = \"app_a\"",
+        "listeners = [\"x\"]\npool = \"app_a\"",
+        "7:14: error: there is no listener `x`",
+    );
+}
+
+#[test]
+fn a_misspelt_key_is_named_beside_the_one_it_hides() {
+    let source = SourceFile::new("f", GOOD.replace("servers =", "sevrers ="));
+    let said = load(&source).unwrap_err().to_string();
+    assert!(
+        said.contains("f:9:1: error: a pool without `servers`"),
+        "{said}"
+    );
+    assert!(
+        said.contains("f:10:1: error: unknown key `sevrers` in [pools.app_a]"),
+        "{said}"
+    );
+    assert!(said.contains("did you mean `servers`?"), "{said}");
+}
+
+#[test]
+fn all_faults_of_a_file_are_told_at_once() {
+    let text = GOOD
+        .replace("weight = 2", "backup = true")
+        .replace(
+            "servers = ",
+            "balance = \"ip_hash\"\nfail_timeout = \"20\"\nservers = ",
+        )
+        .replace("pool = \"app_a\"", "pool = \"ap_a\"\nmax_body = \"1x\"");
+    assert_eq!(
+        faults(&text),
+        [
+            "7:8: error: there is no pool `ap_a`",
+            "8:12: error: `max_body` has an unknown unit: `x`",
+            "10:8: warning: no route uses pool `app_a`",
+            "12:16: error: `fail_timeout` has no unit: \"20\"",
+            "13:41: error: a backup server cannot stand in a pool with balance = \"ip_hash\"",
+        ]
+    );
+}
+
+#[test]
+fn several_syntax_errors_are_told_at_once() {
+    let said = faults("workers = \n[[listeners]\nbind = \"127.0.0.1:8100\"\nname = \"a\nx = 1\n");
+    assert!(said.len() >= 3, "{said:?}");
+    assert!(said[0].starts_with("1:"), "{said:?}");
+}
+
+#[test]
+fn what_later_versions_will_know_is_refused_and_not_ignored() {
+    for (from, to) in [
+        (
+            "pool = \"app_a\"\n",
+            "pool = \"app_a\"\n[[streams]]\nbind = \"1\"\n",
+        ),
+        ("[[listeners]]", "[admin]\nbind = \"1\"\n[[listeners]]"),
+        ("servers =", "protocol = \"h2\"\nservers ="),
+        ("servers =", "balance = \"least_conn\"\nservers ="),
+        ("servers =", "timeouts = { tunnel = \"1h\" }\nservers ="),
+        (
+            "bind = \"127.0.0.1:8100\"",
+            "bind = \"127.0.0.1:8100\"\ntls = {}",
+        ),
+        (
+            "bind = \"127.0.0.1:8100\"",
+            "bind = \"127.0.0.1:8100\"\nproxy_protocol = true",
+        ),
+    ] {
+        let said = faults_with(from, to);
+        assert!(
+            said.len() == 1 && said[0].contains("not supported yet"),
+            "{to}: {said:?}"
+        );
+    }
+}
+
+#[test]
+fn warnings_do_not_refuse_a_file() {
+    let single = GOOD
+        .replace(", { address = \"10.0.0.2:8101\", weight = 2 }", "")
+        .replace("servers", "max_fails = 3\nservers");
+    assert_eq!(
+        faults(&single),
+        [
+            "11:12: warning: `max_fails` and `fail_timeout` do nothing in pool `app_a`: it has a single server"
+        ]
+    );
+    assert_eq!(
+        faults_with("127.0.0.1:8100", "127.0.0.1:0"),
+        ["3:8: warning: port 0: the system chooses a port at each start"]
+    );
+}
+
+#[test]
+fn routes_that_a_request_cannot_choose_between_are_refused() {
+    let second = |extra: &str| {
+        faults(&format!(
+            "{GOOD}\n[[routes]]\npath = \"/app_a/\"\npool = \"app_a\"\n{extra}"
+        ))
+    };
+    assert_eq!(second(""), ["13:8: error: two routes for `/app_a/`"]);
+    assert_eq!(second("hosts = [\"a.com\"]"), Vec::<String>::new());
+    let twice = format!(
+        "{GOOD}\n[[routes]]\npath = \"/x\"\npool = \"app_a\"\nhosts = [\"a.com\", \"*.b.com\"]\n[[routes]]\npath = \"/x\"\npool = \"app_a\"\nhosts = [\"*.B.com\"]\n"
+    );
+    assert_eq!(
+        faults(&twice),
+        ["17:8: error: two routes for `/x` for *.b.com"]
+    );
+}
+
+#[test]
+fn the_control_socket_is_found_in_a_broken_file() {
+    let file = SourceFile::new("f", "control = \"/tmp/x.sock\"\nworkers = [");
+    assert_eq!(
+        control_of(&file),
+        Control::Path(PathBuf::from("/tmp/x.sock"))
+    );
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "[\\[\\]a-z_=\"'{}., \n0-9/*$#-]{0,200}") {
+        let _ = load(&SourceFile::new("f", text));
+    }
+}

@@ -1,0 +1,2 @@
+//! lbd
+pub mod config;
