@@ -25,7 +25,6 @@ pub struct Pool {
     pub keepalive: Keepalive,
     /// The `Host` that servers see.
     pub host: HostSent,
-    pub(super) balance_span: std::ops::Range<usize>,
 }
 
 /// How a server is chosen.
@@ -185,11 +184,10 @@ impl PeerTimeouts {
 impl Pool {
     pub(super) fn read(name: At<String>, value: &Value<'_>) -> Option<Self> {
         let section = value.section(format!("[pools.{}]", *name))?;
-        let balance = section.get("balance");
         let pool = Self {
             servers: ServerSpec::read_all(&section),
-            balance_span: balance.as_ref().map_or(0..0, Value::span),
-            balance: balance
+            balance: section
+                .get("balance")
                 .and_then(|v| read_balance(&v))
                 .unwrap_or(Balance::RoundRobin),
             retry: Retry::default().with(

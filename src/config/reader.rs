@@ -97,13 +97,6 @@ impl<'a> Section<'a> {
             .collect()
     }
 
-    /// Where `key` stands, or else the whole table.
-    pub(super) fn key_span(&self, key: &str) -> Range<usize> {
-        self.table
-            .get_key_value(key)
-            .map_or_else(|| self.span.clone(), |(spanned, _)| spanned.span())
-    }
-
     pub(super) fn error(&self, message: impl Into<String>, help: impl Into<String>) {
         self.faults
             .push(Diagnostic::error(self.span.clone(), message).help(help));

@@ -74,12 +74,12 @@ fn each_fault_is_named_at_its_place() {
     one(
         "weight = 2",
         "fail_timeout = 20",
-        "10:74: error: `fail_timeout` has no unit",
+        "10:73: error: `fail_timeout` has no unit",
     );
     one(
         "weight = 2",
         "weight = 0",
-        "10:68: error: `weight` is out of range",
+        "10:67: error: `weight` is out of range",
     );
     one(
         "path = \"/app_a/\"",

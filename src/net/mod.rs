@@ -1,0 +1,18 @@
+//! From a bound socket to a connection: sockets, reads and writes under deadlines, buffers.
+
+// How a listening socket comes to be, and what comes out of it.
+mod listener;
+mod socket;
+
+// Bytes in and out, under deadlines.
+mod buffer;
+mod stream;
+mod timer;
+
+pub use self::{
+    buffer::{Buffer, BufferPool},
+    listener::Listener,
+    socket::{BindError, bind},
+    stream::Stream,
+    timer::{Deadline, Timer},
+};

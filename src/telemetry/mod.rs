@@ -1,0 +1,21 @@
+//! What lbd says about its work: counters, its own log, and one access line for each request.
+
+// Lines that lbd writes about itself.
+mod event_log;
+
+// Lines about requests: what one holds, how it looks, how it gets to the disk.
+mod access_format;
+mod access_log;
+mod access_record;
+
+// The time of day, formatted once a second.
+mod clock;
+mod counter;
+
+pub use self::{
+    access_log::{AccessLog, AccessSink, AccessWriter},
+    access_record::{AccessRecord, Attempt, AttemptResult},
+    clock::Clock,
+    counter::Counter,
+    event_log::EventLog,
+};

@@ -1,0 +1,95 @@
+//! A worker's idle connections to peers.
+//!
+//! Last in, first out: the connection that was used last is the one that the peer is least likely
+//! to have given up, and those that are not needed age until the sweep. Each worker has its own, so
+//! a request takes no lock and never leaves its processor.
+
+use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
+
+use tokio::time::Instant;
+
+use super::peer::{Peer, PeerId};
+use crate::{config, net::Stream};
+
+/// A connection to a peer.
+#[derive(Debug)]
+pub struct Connection {
+    /// The bytes.
+    pub stream: Stream,
+    /// Requests that it carried before this one.
+    requests: u32,
+}
+
+impl Connection {
+    pub(super) fn new(stream: Stream) -> Self {
+        Self {
+            stream,
+            requests: 0,
+        }
+    }
+
+    /// Whether it carried a request before: then its peer may have closed it just now.
+    pub fn is_reused(&self) -> bool {
+        self.requests > 0
+    }
+}
+
+/// Idle connections of one worker, by peer.
+#[derive(Debug, Default)]
+pub struct Keepalive {
+    idle: RefCell<BTreeMap<PeerId, Vec<Idle>>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: Connection,
+    until: Instant,
+}
+
+impl Keepalive {
+    /// A connection to `peer` that is still open as far as the last turn of the reactor knows.
+    pub fn take(&self, peer: &Peer) -> Option<Connection> {
+        let mut idle = self.idle.borrow_mut();
+        let stack = idle.get_mut(&peer.id())?;
+        while let Some(Idle { connection, .. }) = stack.pop() {
+            if connection.stream.is_quiet() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    /// Keeps `connection` for the next request to `peer`, within `limits`; otherwise closes it.
+    pub fn give(&self, peer: &Peer, mut connection: Connection, limits: &config::Keepalive) {
+        connection.requests += 1;
+        if connection.requests >= limits.requests {
+            return;
+        }
+        let mut idle = self.idle.borrow_mut();
+        let stack = idle.entry(peer.id()).or_default();
+        if stack.len() < limits.idle {
+            stack.push(Idle {
+                connection,
+                until: Instant::now() + limits.timeout,
+            });
+        }
+    }
+
+    /// Closes what has been idle for too long, what its peer has closed, and what belongs to peers that are gone.
+    pub fn sweep(&self, now: Instant) {
+        self.idle.borrow_mut().retain(|_, stack| {
+            stack.retain(|idle| idle.until > now && idle.connection.stream.is_quiet());
+            !stack.is_empty()
+        });
+    }
+
+    /// Closes all of them.
+    pub fn clear(&self) {
+        self.idle.borrow_mut().clear();
+    }
+
+    /// How many there are to `peer`.
+    pub fn count(&self, peer: &Arc<Peer>) -> usize {
+        self.idle.borrow().get(&peer.id()).map_or(0, Vec::len)
+    }
+}

@@ -1,0 +1,121 @@
+//! The right to send one request to one peer.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use tokio::time::Instant;
+
+use super::{
+    failure::Failure,
+    health::Change,
+    peer::{Member, Peer},
+    pool::{PeerSet, Pool},
+};
+
+/// Counts as one request in flight while it lives. Its end says what the peer is like: [`succeeded`]
+/// and [`failed`] do; dropped without either (a client that left) it says nothing.
+///
+/// [`succeeded`]: Self::succeeded
+/// [`failed`]: Self::failed
+#[derive(Debug)]
+pub struct Lease {
+    pool: Arc<Pool>,
+    set: Arc<PeerSet>,
+    place: Place,
+    /// Whether this request is the one that probes a peer that is out.
+    probes: bool,
+}
+
+/// Where in a [`PeerSet`] a member stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) backup: bool,
+    pub(super) index: usize,
+}
+
+impl Lease {
+    /// The member at `place` must have been counted as in flight by the caller.
+    pub(super) fn new(pool: Arc<Pool>, set: Arc<PeerSet>, place: Place, probes: bool) -> Self {
+        Self {
+            pool,
+            set,
+            place,
+            probes,
+        }
+    }
+
+    /// The peer.
+    pub fn peer(&self) -> &Arc<Peer> {
+        &self.member().peer
+    }
+
+    /// The peer's address as the file says it.
+    pub fn authority(&self) -> &str {
+        &self.member().authority
+    }
+
+    fn member(&self) -> &Member {
+        self.set.member(self.place)
+    }
+
+    /// The peer gave a full response head.
+    pub fn succeeded(&mut self, now: Instant) {
+        self.pool.note_alive();
+        let probed = std::mem::take(&mut self.probes);
+        if let Some(Change::CameBack { after }) = self.peer().health.succeeded(now, probed) {
+            tracing::info!(
+                "pool {}: server {} is back after {:.1} s",
+                self.pool.name(),
+                self.peer().label(),
+                after.as_secs_f64()
+            );
+        }
+    }
+
+    /// The peer failed.
+    pub fn failed(&mut self, now: Instant, failure: &Failure) {
+        self.failed_because(now, failure.reason);
+    }
+
+    /// The peer failed; `reason` is for the log.
+    pub fn failed_because(&mut self, now: Instant, reason: &str) {
+        let probed = std::mem::take(&mut self.probes);
+        if self.set.is_only_usable() && !probed {
+            return;
+        }
+        let limit = self.member().limit;
+        self.set.note_failure(self.place, limit.max_fails);
+        let (pool, server) = (self.pool.name(), self.peer().label());
+        match self.peer().health.failed(now, probed, limit) {
+            Some(Change::WentOut { lasting, failures }) => tracing::warn!(
+                "pool {pool}: server {server} is out until {}: {failures} failed within {:?}, the last: {reason}",
+                time_of_day_in(lasting),
+                limit.fail_timeout,
+            ),
+            Some(Change::StaysOut { lasting }) => {
+                tracing::info!(
+                    "pool {pool}: server {server} stays out until {}: {reason}",
+                    time_of_day_in(lasting)
+                );
+            }
+            Some(Change::CameBack { .. }) | None => {}
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if self.probes {
+            self.peer().health.probe_abandoned(Instant::now());
+        }
+        self.peer().in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The local time of day after `lasting`, for messages.
+pub(super) fn time_of_day_in(lasting: std::time::Duration) -> String {
+    let now = jiff::Zoned::now();
+    now.checked_add(lasting)
+        .unwrap_or(now)
+        .strftime("%H:%M:%S")
+        .to_string()
+}

@@ -1,0 +1,34 @@
+//! Pools of peers: choose one, give a connection to it, learn from the outcome.
+//!
+//! A *member* is what the file says of a server (weight, limits); a *peer* is what lbd knows of it
+//! (requests in flight, failures, connections). Members are made anew at every reload and every
+//! change of DNS; peers keep their identity by pool and address for as long as anybody names them.
+
+// Who there is, and who is chosen.
+mod balance;
+mod health;
+mod lease;
+mod peer;
+mod pool;
+
+// Connections to them.
+mod connect;
+mod keepalive;
+
+// What becomes of a try that failed.
+mod failure;
+mod retry;
+
+// Names that stand for addresses.
+mod resolve;
+
+pub use self::{
+    connect::connect,
+    failure::{Failure, FailureKind},
+    keepalive::{Connection, Keepalive},
+    lease::Lease,
+    peer::{Peer, PeerId},
+    pool::{NoLivePeer, PickContext, Pool},
+    resolve::Resolver,
+    retry::RetryPolicy,
+};

@@ -1,0 +1,172 @@
+//! Whether another peer may be tried (nginx `proxy_next_upstream`).
+//!
+//! The rule protects what a request may do twice: POST, PATCH and LOCK are never sent to a second
+//! peer once a byte of them went to the first, unless the operator says so. A connection that could
+//! not be made sent nothing, and may be followed by another for every method.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+
+use super::failure::{Failure, FailureKind};
+use crate::config::{Retry, RetryOn};
+
+/// What one request brings to the question.
+#[derive(Clone, Copy, Debug)]
+pub struct TrySoFar {
+    /// Peers tried, this one included.
+    pub tries: usize,
+    /// Since the first of them.
+    pub elapsed: Duration,
+    /// Whether all of the body is still at hand.
+    pub replayable: bool,
+}
+
+/// When another peer is tried: a pool's `retry`, with what a route says differently.
+#[derive(Clone, Debug, Default)]
+pub struct RetryPolicy {
+    retry: Retry,
+}
+
+impl RetryPolicy {
+    /// The policy that `retry` describes.
+    pub fn new(retry: Retry) -> Self {
+        Self { retry }
+    }
+
+    /// Whether `failure` of a request with `method` may be followed by another try.
+    pub fn allows(&self, failure: &Failure, method: &Method, so_far: TrySoFar) -> bool {
+        let listed = match failure.kind {
+            FailureKind::Error => self.retry.on.error,
+            FailureKind::Timeout => self.retry.on.timeout,
+            FailureKind::InvalidHeader => self.retry.on.invalid_header,
+        };
+        listed
+            && (!failure.sent || self.may_send_again(method, so_far.replayable))
+            && self.has_budget(so_far)
+    }
+
+    /// Whether an answer with `status` is to be thrown away for another peer's.
+    pub fn turns_away(&self, status: StatusCode, method: &Method, so_far: TrySoFar) -> bool {
+        let RetryOn { statuses, .. } = &self.retry.on;
+        !statuses.is_empty()
+            && statuses.contains(&status.as_u16())
+            && self.may_send_again(method, so_far.replayable)
+            && self.has_budget(so_far)
+    }
+
+    fn may_send_again(&self, method: &Method, replayable: bool) -> bool {
+        replayable && (self.retry.non_idempotent || !is_non_idempotent(method))
+    }
+
+    fn has_budget(&self, so_far: TrySoFar) -> bool {
+        let Retry { tries, timeout, .. } = self.retry;
+        (tries == 0 || so_far.tries < tries as usize)
+            && (timeout.is_zero() || so_far.elapsed < timeout)
+    }
+}
+
+/// The methods that nginx does not send twice.
+fn is_non_idempotent(method: &Method) -> bool {
+    *method == Method::POST || *method == Method::PATCH || method.as_str() == "LOCK"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: TrySoFar = TrySoFar {
+        tries: 1,
+        elapsed: Duration::ZERO,
+        replayable: true,
+    };
+    const REFUSED: Failure = Failure {
+        kind: FailureKind::Error,
+        sent: false,
+        reason: "connection refused",
+    };
+    const DIED: Failure = Failure {
+        kind: FailureKind::Error,
+        sent: true,
+        reason: "closed before answering",
+    };
+
+    fn policy(change: impl FnOnce(&mut Retry)) -> RetryPolicy {
+        let mut retry = Retry::default();
+        change(&mut retry);
+        RetryPolicy::new(retry)
+    }
+
+    #[test]
+    fn what_was_not_sent_may_be_tried_elsewhere_whatever_the_method() {
+        for method in [Method::GET, Method::POST, Method::PATCH] {
+            assert!(
+                policy(|_| {}).allows(
+                    &REFUSED,
+                    &method,
+                    TrySoFar {
+                        replayable: false,
+                        ..FIRST
+                    }
+                ),
+                "{method}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_was_sent_is_sent_again_only_if_it_does_no_harm() {
+        let lock = Method::from_bytes(b"LOCK").unwrap();
+        for (method, again) in [
+            (Method::GET, true),
+            (Method::PUT, true),
+            (Method::DELETE, true),
+            (Method::POST, false),
+            (Method::PATCH, false),
+            (lock, false),
+        ] {
+            assert_eq!(
+                policy(|_| {}).allows(&DIED, &method, FIRST),
+                again,
+                "{method}"
+            );
+            assert!(
+                policy(|r| r.non_idempotent = true).allows(&DIED, &method, FIRST),
+                "{method}"
+            );
+        }
+        assert!(!policy(|_| {}).allows(
+            &DIED,
+            &Method::PUT,
+            TrySoFar {
+                replayable: false,
+                ..FIRST
+            }
+        ));
+    }
+
+    #[test]
+    fn tries_and_time_are_bounds() {
+        let after = |tries, seconds| TrySoFar {
+            tries,
+            elapsed: Duration::from_secs(seconds),
+            ..FIRST
+        };
+        let two = policy(|r| r.tries = 2);
+        assert!(two.allows(&DIED, &Method::GET, after(1, 0)));
+        assert!(!two.allows(&DIED, &Method::GET, after(2, 0)));
+        let brief = policy(|r| r.timeout = Duration::from_secs(3));
+        assert!(brief.allows(&DIED, &Method::GET, after(5, 2)));
+        assert!(!brief.allows(&DIED, &Method::GET, after(1, 3)));
+    }
+
+    #[test]
+    fn only_what_is_listed_is_retried() {
+        let off = policy(|r| r.on = RetryOn::default());
+        assert!(!off.allows(&REFUSED, &Method::GET, FIRST));
+        assert!(!policy(|_| {}).turns_away(StatusCode::BAD_GATEWAY, &Method::GET, FIRST));
+        let listed = policy(|r| r.on.statuses = vec![502, 404]);
+        assert!(listed.turns_away(StatusCode::BAD_GATEWAY, &Method::GET, FIRST));
+        assert!(!listed.turns_away(StatusCode::BAD_GATEWAY, &Method::POST, FIRST));
+    }
+}
