@@ -1,6 +1,11 @@
 //! Accepting connections, whatever the system says.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use super::stream::Stream;
 
@@ -49,6 +54,21 @@ impl Listener {
                     }
                     tokio::time::sleep(REST).await;
                 }
+            }
+        }
+    }
+}
+
+impl Listener {
+    /// A connection that waits to be accepted, if there is one: what must be served before the
+    /// socket is closed, for closing resets what waits.
+    pub fn accept_waiting(&self) -> Option<(Stream, SocketAddr)> {
+        let mut cx = Context::from_waker(Waker::noop());
+        loop {
+            match self.socket.poll_accept(&mut cx) {
+                Poll::Ready(Ok((stream, peer))) => return Some((Stream::new(stream), peer)),
+                Poll::Ready(Err(error)) if is_transient(&error) => {}
+                Poll::Ready(Err(_)) | Poll::Pending => return None,
             }
         }
     }

@@ -6,11 +6,13 @@ mod socket;
 
 // Bytes in and out, under deadlines.
 mod buffer;
+mod drain;
 mod stream;
 mod timer;
 
 pub use self::{
     buffer::{Buffer, BufferPool},
+    drain::{ConnectionGuard, Drain, Sleeper},
     listener::Listener,
     socket::{BindError, bind},
     stream::Stream,

@@ -114,29 +114,45 @@ impl Stream {
     pub async fn write_both(
         &self,
         mut first: &[u8],
-        second: &[u8],
+        mut second: &[u8],
         timer: &mut Timer,
         patience: Duration,
     ) -> io::Result<()> {
-        while !first.is_empty() && !second.is_empty() {
-            let slices = [IoSlice::new(first), IoSlice::new(second)];
-            let write = poll_fn(|cx| {
-                Pin::new(&mut *self.tcp.borrow_mut()).poll_write_vectored(cx, &slices)
-            });
-            let written = timer
-                .limit(Deadline::After(patience), write)
-                .await
-                .unwrap_or_else(timed_out);
-            let n = written.and_then(some_written)?;
-            if n > first.len() {
-                return self
-                    .write_all(&second[n - first.len()..], timer, patience)
-                    .await;
-            }
-            first = &first[n..];
+        while !first.is_empty() || !second.is_empty() {
+            let n = self.write_some(first, second, timer, patience).await?;
+            let of_first = n.min(first.len());
+            first = &first[of_first..];
+            second = &second[n - of_first..];
         }
-        self.write_all(first, timer, patience).await?;
-        self.write_all(second, timer, patience).await
+        Ok(())
+    }
+
+    /// Writes at least one byte of `first` and then `second`.
+    ///
+    /// # Errors
+    /// The operating system's, or `TimedOut`.
+    pub async fn write_some(
+        &self,
+        first: &[u8],
+        second: &[u8],
+        timer: &mut Timer,
+        patience: Duration,
+    ) -> io::Result<usize> {
+        // A plain send is cheaper than one that gathers.
+        match (first, second) {
+            (only, []) | ([], only) => self.write(only, timer, patience).await,
+            _ => {
+                let slices = [IoSlice::new(first), IoSlice::new(second)];
+                let write = poll_fn(|cx| {
+                    Pin::new(&mut *self.tcp.borrow_mut()).poll_write_vectored(cx, &slices)
+                });
+                timer
+                    .limit(Deadline::After(patience), write)
+                    .await
+                    .unwrap_or_else(timed_out)
+                    .and_then(some_written)
+            }
+        }
     }
 
     /// Ready once a read would not wait: bytes, an end or an error have arrived.

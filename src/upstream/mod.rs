@@ -30,5 +30,5 @@ pub use self::{
     peer::{Peer, PeerId},
     pool::{NoLivePeer, PickContext, Pool},
     resolve::Resolver,
-    retry::RetryPolicy,
+    retry::{RetryPolicy, TrySoFar},
 };

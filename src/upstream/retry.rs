@@ -55,7 +55,8 @@ impl RetryPolicy {
             && self.has_budget(so_far)
     }
 
-    fn may_send_again(&self, method: &Method, replayable: bool) -> bool {
+    /// Whether a request with `method` may be sent again after a byte of it was sent.
+    pub fn may_send_again(&self, method: &Method, replayable: bool) -> bool {
         replayable && (self.retry.non_idempotent || !is_non_idempotent(method))
     }
 

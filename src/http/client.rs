@@ -1,0 +1,108 @@
+//! The client's side of an exchange.
+
+use std::{io, time::Duration};
+
+use tokio::time::Instant;
+
+use super::h1::{Decoder, Framing};
+use crate::net::{Buffer, Deadline, Stream, Timer};
+
+/// How long a connection is read from after the last byte was written, so that the response is not
+/// lost to a reset (nginx `lingering_time`, `lingering_timeout`).
+const LINGER_TOTAL: Duration = Duration::from_secs(30);
+const LINGER_SILENCE: Duration = Duration::from_secs(5);
+
+/// A client's connection while a request of its is served.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) stream: Stream,
+    /// What was read and not yet used.
+    pub(super) input: Buffer,
+    /// One timer for each thing that can be waited for at a time: its bytes, room for ours, the peer.
+    pub(super) reading: Timer,
+    pub(super) writing: Timer,
+    pub(super) peer: Timer,
+}
+
+/// Where a request's body comes from.
+pub(super) struct ClientInput<'c> {
+    pub(super) stream: &'c Stream,
+    pub(super) input: &'c mut Buffer,
+    pub(super) timer: &'c mut Timer,
+    /// For each read.
+    pub(super) patience: Duration,
+}
+
+/// Where a response goes to.
+pub(super) struct ClientOutput<'c> {
+    pub(super) stream: &'c Stream,
+    pub(super) timer: &'c mut Timer,
+    /// For each write.
+    pub(super) patience: Duration,
+}
+
+/// What becomes of the connection after a response.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum After {
+    /// It may carry another request.
+    KeepAlive,
+    /// It is closed.
+    Close,
+    /// It is closed, but the client may still be sending and must not lose the response to that.
+    Linger,
+    /// It is broken off, so that the client cannot take half a response for a whole one.
+    Reset,
+}
+
+impl Client {
+    pub(super) fn new(stream: Stream) -> Self {
+        Self {
+            stream,
+            input: Buffer::default(),
+            reading: Timer::new(),
+            writing: Timer::new(),
+            peer: Timer::new(),
+        }
+    }
+
+    /// Writes all of `bytes`.
+    pub(super) async fn write_all(&mut self, bytes: &[u8], patience: Duration) -> io::Result<()> {
+        self.stream
+            .write_all(bytes, &mut self.writing, patience)
+            .await
+    }
+
+    /// Uses up a request body that nobody wants, as far as it has arrived; says whether that was all of it.
+    pub(super) fn discard_body(&mut self, framing: Framing) -> bool {
+        let mut decoder = Decoder::new(framing);
+        while !decoder.is_done() {
+            match decoder.decode(self.input.data_mut()) {
+                Ok(step) if step.consumed > 0 => self.input.consume(step.consumed),
+                Ok(_) | Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    /// Says good-bye and waits until the client has heard everything, or has had its time.
+    pub(super) async fn linger(&mut self) {
+        self.stream.shutdown().await;
+        let end = Instant::now() + LINGER_TOTAL;
+        let mut space = [0; 4096];
+        loop {
+            let silence = Instant::now() + LINGER_SILENCE;
+            match self
+                .stream
+                .read(
+                    &mut space,
+                    &mut self.reading,
+                    Deadline::At(silence.min(end)),
+                )
+                .await
+            {
+                Ok(n) if n > 0 => {}
+                Ok(_) | Err(_) => return,
+            }
+        }
+    }
+}

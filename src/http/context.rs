@@ -1,0 +1,47 @@
+//! What a worker lends to each of its connections.
+
+use std::{fmt, net::SocketAddr, sync::Arc};
+
+use super::site::Site;
+use crate::{
+    net::{BufferPool, Drain},
+    telemetry::{AccessWriter, Clock},
+    upstream::Keepalive,
+};
+
+/// Where connections learn what their listener serves now.
+pub trait SiteSource: fmt::Debug {
+    /// What the listener on `address` (as the file says it) serves; `None` once it is removed.
+    fn site(&self, address: SocketAddr) -> Option<Arc<Site>>;
+}
+
+/// The parts of a worker that its connections share. One thread, so nothing is locked.
+#[derive(Debug)]
+pub struct Context {
+    /// What is served now.
+    pub sites: Box<dyn SiteSource>,
+    /// Idle connections to peers.
+    pub keepalive: Keepalive,
+    /// Spare buffers.
+    pub buffers: BufferPool,
+    /// The time of day.
+    pub clock: Clock,
+    /// Where access lines go.
+    pub access: AccessWriter,
+    /// When it is time to go.
+    pub drain: Drain,
+}
+
+impl Context {
+    /// A worker's context with nothing in it yet.
+    pub fn new(sites: Box<dyn SiteSource>, access: AccessWriter) -> Self {
+        Self {
+            sites,
+            keepalive: Keepalive::default(),
+            buffers: BufferPool::default(),
+            clock: Clock::new(),
+            access,
+            drain: Drain::default(),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Why a request is not answered by a peer.
+
+use http::StatusCode;
+
+/// Whose doing it was.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Side {
+    /// The client sent what cannot be served.
+    Client,
+    /// No peer gave an answer.
+    Peer,
+}
+
+/// A request that lbd answers itself because something is wrong.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{reason}")]
+pub struct HttpError {
+    side: Side,
+    status: StatusCode,
+    reason: &'static str,
+    /// What the client is told beyond the status; only about pools, never about addresses.
+    detail: Option<String>,
+    retry_after: Option<u64>,
+}
+
+impl HttpError {
+    /// The client's doing; the connection's further bytes have no certain meaning.
+    pub(super) const fn client(status: StatusCode, reason: &'static str) -> Self {
+        Self {
+            side: Side::Client,
+            status,
+            reason,
+            detail: None,
+            retry_after: None,
+        }
+    }
+
+    /// The peers' doing, or nobody's: the connection goes on.
+    pub(super) const fn peer(status: StatusCode, reason: &'static str) -> Self {
+        Self {
+            side: Side::Peer,
+            status,
+            reason,
+            detail: None,
+            retry_after: None,
+        }
+    }
+
+    /// No peer could be chosen: what the client is told, and when it may come again.
+    pub(super) fn no_live_peer(detail: String, retry_after: u64) -> Self {
+        Self {
+            detail: Some(detail),
+            retry_after: Some(retry_after),
+            ..Self::peer(StatusCode::BAD_GATEWAY, "no live server")
+        }
+    }
+
+    /// The status that the client is sent.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Whether the client's own bytes are at fault, so that nothing after them can be trusted.
+    pub(super) fn is_client_fault(&self) -> bool {
+        self.side == Side::Client
+    }
+
+    pub(super) fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
+    }
+
+    pub(super) fn retry_after(&self) -> Option<u64> {
+        self.retry_after
+    }
+}

@@ -1,0 +1,280 @@
+//! One request and what becomes of it.
+//!
+//! An [`Exchange`] is dropped when the last byte has gone, when the client left, when a reset cut
+//! it short, or when a panic unwinds: in every case its `Drop` writes the one access line. No other
+//! place writes one.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use http::StatusCode;
+use tokio::time::Instant;
+
+use super::{
+    context::Context,
+    h1::{RequestHead, list},
+    site::Site,
+};
+use crate::{
+    telemetry::{AccessRecord, Attempt, AttemptResult},
+    upstream::Peer,
+};
+
+/// nginx's code for a client that left before it was answered.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// One request and what becomes of it.
+#[derive(Debug)]
+pub(super) struct Exchange<'c> {
+    pub(super) context: &'c Context,
+    pub(super) site: Arc<Site>,
+    /// `None` if the head could not be read.
+    request: Option<&'c RequestHead>,
+    pub(super) client: ClientSeen,
+    request_id: RequestId,
+    pub(super) started: Instant,
+    /// The status that was sent.
+    pub(super) status: Option<StatusCode>,
+    /// Bytes of body that were sent.
+    pub(super) bytes: u64,
+    pool: Option<String>,
+    attempts: Vec<Attempt>,
+    attempt_started: Option<Instant>,
+}
+
+/// The client as trusted proxies, if any, describe it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClientSeen {
+    /// The other end of the connection.
+    pub(super) connected: SocketAddr,
+    /// The client.
+    pub(super) address: IpAddr,
+    /// Whether the other end may speak for others.
+    pub(super) is_trusted_proxy: bool,
+    pub(super) is_https: bool,
+    /// The port that accepted the connection.
+    pub(super) port: u16,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum RequestId {
+    /// The client's own.
+    Sent,
+    Made([u8; 32]),
+}
+
+impl ClientSeen {
+    pub(super) fn new(connected: SocketAddr, port: u16) -> Self {
+        Self {
+            connected,
+            address: connected.ip().to_canonical(),
+            is_trusted_proxy: false,
+            is_https: false,
+            port,
+        }
+    }
+
+    /// Believes what `request` says of the client, if `site` trusts the other end.
+    fn believe(&mut self, site: &Site, request: &RequestHead) {
+        if !site.trusts(self.address) {
+            return;
+        }
+        self.is_trusted_proxy = true;
+        self.is_https = request
+            .fields
+            .get("x-forwarded-proto")
+            .is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"));
+        // From the right: the last address that no trusted proxy added is the client's; what stands
+        // to the left of it, anybody may have written.
+        let forwarded: Vec<&[u8]> = request
+            .fields
+            .all("x-forwarded-for")
+            .flat_map(list)
+            .collect();
+        for member in forwarded.into_iter().rev() {
+            let Some(address) = parse_address(member) else {
+                return;
+            };
+            self.address = address;
+            if !site.trusts(address) {
+                return;
+            }
+        }
+    }
+}
+
+/// An address as `X-Forwarded-For` holds it; some proxies add the port.
+fn parse_address(member: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(member).ok()?;
+    let address = text
+        .parse()
+        .or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()));
+    address.ok().map(|address: IpAddr| address.to_canonical())
+}
+
+impl<'c> Exchange<'c> {
+    /// A request whose head has been read.
+    pub(super) fn new(
+        context: &'c Context,
+        site: Arc<Site>,
+        mut client: ClientSeen,
+        request: &'c RequestHead,
+        started: Instant,
+    ) -> Self {
+        client.believe(&site, request);
+        let request_id = if request
+            .fields
+            .get("x-request-id")
+            .is_some_and(is_request_id)
+        {
+            RequestId::Sent
+        } else {
+            RequestId::make()
+        };
+        let mut exchange = Self::unreadable(context, site, client, started);
+        exchange.request = Some(request);
+        exchange.request_id = request_id;
+        exchange
+    }
+
+    /// A request whose head could not be read.
+    pub(super) fn unreadable(
+        context: &'c Context,
+        site: Arc<Site>,
+        client: ClientSeen,
+        started: Instant,
+    ) -> Self {
+        Self {
+            context,
+            site,
+            request: None,
+            client,
+            request_id: RequestId::Sent,
+            started,
+            status: None,
+            bytes: 0,
+            pool: None,
+            attempts: Vec::new(),
+            attempt_started: None,
+        }
+    }
+
+    /// The head, unless it could not be read.
+    pub(super) fn request(&self) -> Option<&'c RequestHead> {
+        self.request
+    }
+
+    /// What `X-Request-Id` says from here on.
+    pub(super) fn request_id(&self) -> &[u8] {
+        match &self.request_id {
+            RequestId::Made(id) => id,
+            RequestId::Sent => self
+                .request
+                .and_then(|request| request.fields.get("x-request-id"))
+                .unwrap_or_default(),
+        }
+    }
+
+    /// The server that the last attempt went to.
+    pub(super) fn last_server(&self) -> &str {
+        self.attempts.last().map_or("", |attempt| &attempt.server)
+    }
+
+    /// The request is forwarded to `pool`.
+    pub(super) fn forwarded_to(&mut self, pool: &str) {
+        self.pool = self.site.access.is_some().then(|| pool.to_owned());
+    }
+
+    /// An attempt at `peer` begins.
+    pub(super) fn begin_attempt(&mut self, peer: &Peer) {
+        self.attempt_started = Some(Instant::now());
+        self.attempts.push(Attempt {
+            server: Arc::clone(peer.label()),
+            result: AttemptResult::Abandoned,
+            connect: None,
+            header: None,
+            total: std::time::Duration::ZERO,
+        });
+    }
+
+    /// The connection for the attempt stands.
+    pub(super) fn connected(&mut self) {
+        let elapsed = self.attempt_started.map(|at| at.elapsed());
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.connect = elapsed;
+        }
+    }
+
+    /// The attempt gave a response head with `status`.
+    pub(super) fn answered(&mut self, status: StatusCode) {
+        let elapsed = self.attempt_started.map(|at| at.elapsed());
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.header = elapsed;
+            attempt.result = AttemptResult::Status(status.as_u16());
+        }
+    }
+
+    /// The attempt is over; `failure` says why there was no response.
+    pub(super) fn end_attempt(&mut self, failure: Option<&'static str>) {
+        let Some(started) = self.attempt_started.take() else {
+            return;
+        };
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.total = started.elapsed();
+            if let Some(reason) = failure {
+                attempt.result = AttemptResult::Failed(reason);
+            }
+        }
+    }
+}
+
+/// What may be passed on as an id: visible ASCII, not endless.
+fn is_request_id(value: &[u8]) -> bool {
+    (1..=128).contains(&value.len()) && value.iter().all(u8::is_ascii_graphic)
+}
+
+impl RequestId {
+    fn make() -> Self {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut bits = fastrand::u128(..);
+        let mut id = [0; 32];
+        for digit in &mut id {
+            *digit = HEX[(bits & 15) as usize];
+            bits >>= 4;
+        }
+        Self::Made(id)
+    }
+}
+
+impl Drop for Exchange<'_> {
+    fn drop(&mut self) {
+        let Some(format) = self.site.access else {
+            return;
+        };
+        self.end_attempt(None);
+        let request = self.request;
+        let field = |name: &str| request.and_then(|request| request.fields.get(name));
+        let record = AccessRecord {
+            client: self.client.address,
+            method: request.map_or(b"", |request| request.method.as_str().as_bytes()),
+            target: request.map_or(b"", RequestHead::raw_target),
+            version: request.map_or("", RequestHead::version_text),
+            status: self
+                .status
+                .map_or(CLIENT_CLOSED_REQUEST, |status| status.as_u16()),
+            bytes: self.bytes,
+            referer: field("referer"),
+            user_agent: field("user-agent"),
+            host: request.map(RequestHead::host),
+            request_id: self.request_id(),
+            duration: self.started.elapsed(),
+            pool: self.pool.as_deref(),
+            attempts: &self.attempts,
+        };
+        self.context
+            .access
+            .write(format, &record, &self.context.clock);
+    }
+}

@@ -1,0 +1,493 @@
+//! The head of a request (RFC 9112 sections 2 and 3).
+
+use std::mem::MaybeUninit;
+
+use http::{Method, StatusCode, Version};
+
+use super::{
+    Fields, MAX_FIELDS,
+    fields::Span,
+    framing::{Framing, FramingError, framing_of},
+    list,
+};
+use crate::http::error::HttpError;
+
+/// How large a head may be.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct HeadLimits {
+    /// Request line and fields together.
+    pub(in super::super) header: usize,
+    /// The request target.
+    pub(in super::super) uri: usize,
+}
+
+/// The head of a request that can be read in one way only.
+#[derive(Clone, Debug)]
+pub(in super::super) struct RequestHead {
+    pub(in super::super) method: Method,
+    pub(in super::super) version: Version,
+    pub(in super::super) fields: Fields,
+    pub(in super::super) body: Framing,
+    /// Whether the client lets the connection stand after the response.
+    pub(in super::super) keep_alive: bool,
+    /// Whether it waits for 100 before it sends the body.
+    pub(in super::super) expects_continue: bool,
+    raw_target: Span,
+    host: Span,
+    path_and_query: PathAndQuery,
+}
+
+/// Where the path and query of a target are.
+#[derive(Clone, Copy, Debug)]
+enum PathAndQuery {
+    Sent(Span),
+    /// An absolute form without a path, or `*`.
+    Implied(Target),
+}
+
+/// Targets that have no path of their own.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in super::super) enum Target {
+    /// `http://host` or `http://host?query`, which means `/`.
+    Root,
+    /// `OPTIONS *`.
+    Asterisk,
+}
+
+impl RequestHead {
+    /// The target as sent.
+    pub(in super::super) fn raw_target(&self) -> &[u8] {
+        self.fields.slice(self.raw_target)
+    }
+
+    /// Path and query in origin form: what is forwarded.
+    pub(in super::super) fn path_and_query(&self) -> &[u8] {
+        match self.path_and_query {
+            PathAndQuery::Sent(span) => self.fields.slice(span),
+            PathAndQuery::Implied(Target::Root) => b"/",
+            PathAndQuery::Implied(Target::Asterisk) => b"*",
+        }
+    }
+
+    /// The path alone; `/` for `*`.
+    pub(in super::super) fn path(&self) -> &[u8] {
+        match self.path_and_query() {
+            b"*" => b"/",
+            sent => sent.split(|b| *b == b'?').next().unwrap_or(sent),
+        }
+    }
+
+    /// The query without its question mark.
+    pub(in super::super) fn query(&self) -> Option<&[u8]> {
+        let sent = self.path_and_query();
+        memchr::memchr(b'?', sent).map(|at| &sent[at + 1..])
+    }
+
+    /// The host with its port, from the target or else from `Host`; empty in HTTP/1.0 without one.
+    pub(in super::super) fn host(&self) -> &[u8] {
+        self.fields.slice(self.host)
+    }
+
+    /// `HTTP/1.1` or `HTTP/1.0`.
+    pub(in super::super) fn version_text(&self) -> &'static str {
+        if self.version == Version::HTTP_11 {
+            "HTTP/1.1"
+        } else {
+            "HTTP/1.0"
+        }
+    }
+}
+
+/// Reads a head from the front of `bytes`; `None` if it is not complete. Gives its length, too.
+///
+/// # Errors
+/// 400, 405, 414, 431, 501 or 505; after any of them the rest of the connection has no meaning.
+pub(in super::super) fn parse_request(
+    bytes: &[u8],
+    limits: HeadLimits,
+) -> Result<Option<(RequestHead, usize)>, HttpError> {
+    let mut found = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    let mut parsed = httparse::Request::new(&mut []);
+    let status = parsed.parse_with_uninit_headers(bytes, &mut found);
+    match status {
+        Ok(httparse::Status::Complete(length)) => {
+            let head = checked(&bytes[..length], &parsed, limits)?;
+            Ok(Some((head, length)))
+        }
+        Ok(httparse::Status::Partial) => check_partial(bytes, limits).map(|()| None),
+        Err(error) => Err(refusal(bytes, error, limits)),
+    }
+}
+
+/// Refuses early what cannot become a head within the limits.
+fn check_partial(bytes: &[u8], limits: HeadLimits) -> Result<(), HttpError> {
+    let line_ended = memchr::memchr(b'\n', bytes.trim_ascii_start()).is_some();
+    // Method, spaces and version take no more than 64 bytes.
+    if !line_ended && bytes.len() > limits.uri + 64 {
+        return Err(URI_TOO_LONG);
+    }
+    if bytes.len() >= limits.header {
+        return Err(HEADER_TOO_LARGE);
+    }
+    Ok(())
+}
+
+const URI_TOO_LONG: HttpError =
+    HttpError::client(StatusCode::URI_TOO_LONG, "request target too long");
+const HEADER_TOO_LARGE: HttpError = HttpError::client(
+    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "request header too large",
+);
+
+fn bad(reason: &'static str) -> HttpError {
+    HttpError::client(StatusCode::BAD_REQUEST, reason)
+}
+
+fn refusal(bytes: &[u8], error: httparse::Error, limits: HeadLimits) -> HttpError {
+    if let Err(too_large) = check_partial(bytes, limits) {
+        return too_large;
+    }
+    match error {
+        httparse::Error::TooManyHeaders => HEADER_TOO_LARGE,
+        httparse::Error::Version => HttpError::client(
+            StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            "unknown HTTP version",
+        ),
+        httparse::Error::HeaderName => bad("invalid field name"),
+        httparse::Error::HeaderValue => bad("invalid field value"),
+        httparse::Error::NewLine => bad("invalid line end"),
+        _ => bad("invalid request line"),
+    }
+}
+
+fn checked(
+    head: &[u8],
+    parsed: &httparse::Request<'_, '_>,
+    limits: HeadLimits,
+) -> Result<RequestHead, HttpError> {
+    let target = parsed.path.unwrap_or_default().as_bytes();
+    if target.len() > limits.uri {
+        return Err(URI_TOO_LONG);
+    }
+    if head.len() > limits.header {
+        return Err(HEADER_TOO_LARGE);
+    }
+    let method = Method::from_bytes(parsed.method.unwrap_or_default().as_bytes())
+        .map_err(|_| bad("invalid method"))?;
+    if method == Method::CONNECT || method == Method::TRACE {
+        return Err(HttpError::client(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method not allowed",
+        ));
+    }
+    let version = if parsed.version == Some(1) {
+        Version::HTTP_11
+    } else {
+        Version::HTTP_10
+    };
+    let is_http_11 = version == Version::HTTP_11;
+    let fields = Fields::parsed(head, parsed.headers);
+    let body = request_framing(&fields, is_http_11)?;
+    let (authority, path_and_query) = split_target(target, head, &method)?;
+    // A second Host is refused even where the target wins: somebody might read the other one.
+    let host = host_field(&fields, is_http_11)?;
+    let host = authority.unwrap_or(host);
+    Ok(RequestHead {
+        raw_target: Span::of(target, head),
+        host,
+        path_and_query,
+        body,
+        keep_alive: keeps_alive(&fields, is_http_11),
+        expects_continue: is_http_11
+            && fields
+                .get("expect")
+                .is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue")),
+        method,
+        version,
+        fields,
+    })
+}
+
+fn request_framing(fields: &Fields, is_http_11: bool) -> Result<Framing, HttpError> {
+    match framing_of(fields, is_http_11) {
+        Ok(framing) => Ok(framing.unwrap_or(Framing::None)),
+        Err(FramingError::Ambiguous(reason)) => Err(bad(reason)),
+        Err(FramingError::UnknownCoding) => Err(HttpError::client(
+            StatusCode::NOT_IMPLEMENTED,
+            "unknown transfer coding",
+        )),
+    }
+}
+
+/// Whether the connection may stand after the response (RFC 9112 section 9.3).
+fn keeps_alive(fields: &Fields, is_http_11: bool) -> bool {
+    let has = |option: &[u8]| {
+        fields
+            .all("connection")
+            .flat_map(list)
+            .any(|member| member.eq_ignore_ascii_case(option))
+    };
+    !has(b"close") && (is_http_11 || has(b"keep-alive"))
+}
+
+/// Splits a target into the authority of an absolute form, and path and query (RFC 9112 section 3.2).
+fn split_target(
+    target: &[u8],
+    head: &[u8],
+    method: &Method,
+) -> Result<(Option<Span>, PathAndQuery), HttpError> {
+    if target.contains(&b'#') {
+        return Err(bad("fragment in the request target"));
+    }
+    if target.first() == Some(&b'/') {
+        return Ok((None, PathAndQuery::Sent(Span::of(target, head))));
+    }
+    if target == b"*" && *method == Method::OPTIONS {
+        return Ok((None, PathAndQuery::Implied(Target::Asterisk)));
+    }
+    let colon =
+        memchr::memmem::find(target, b"://").ok_or_else(|| bad("invalid request target"))?;
+    if !target[..colon].eq_ignore_ascii_case(b"http")
+        && !target[..colon].eq_ignore_ascii_case(b"https")
+    {
+        return Err(bad("invalid request target"));
+    }
+    let rest = &target[colon + 3..];
+    let end = rest
+        .iter()
+        .position(|b| matches!(b, b'/' | b'?'))
+        .unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    if !is_host(authority) {
+        return Err(bad("invalid host in the request target"));
+    }
+    let path = match path.first() {
+        Some(b'/') => PathAndQuery::Sent(Span::of(path, head)),
+        Some(_) => return Err(bad("absolute target with a query and no path")),
+        None => PathAndQuery::Implied(Target::Root),
+    };
+    Ok((Some(Span::of(authority, head)), path))
+}
+
+/// The one `Host` (RFC 9112 section 3.2: missing, doubled or invalid is 400).
+fn host_field(fields: &Fields, is_http_11: bool) -> Result<Span, HttpError> {
+    let mut hosts = fields.spans("host");
+    match (hosts.next(), hosts.next()) {
+        (Some(_), Some(_)) => Err(bad("two Host fields")),
+        (Some(host), None) if is_host(fields.slice(host)) => Ok(host),
+        (Some(_), None) => Err(bad("invalid Host")),
+        (None, _) if is_http_11 => Err(bad("no Host")),
+        (None, _) => Ok(Span::default()),
+    }
+}
+
+/// `uri-host [ ":" port ]` (RFC 9110 section 4.2); no user information, nothing that ends it early.
+fn is_host(host: &[u8]) -> bool {
+    let (name, port) = match host.strip_prefix(b"[") {
+        Some(rest) => match memchr::memchr(b']', rest) {
+            Some(end)
+                if rest[..end]
+                    .iter()
+                    .all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')) =>
+            {
+                (&rest[..end], &rest[end + 1..])
+            }
+            _ => return false,
+        },
+        None => host.split_at(memchr::memchr(b':', host).unwrap_or(host.len())),
+    };
+    let is_name_byte = |b: &u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+;=%:".contains(b);
+    let is_port = |port: &[u8]| {
+        port.is_empty()
+            || (port[0] == b':' && port.len() <= 6 && port[1..].iter().all(u8::is_ascii_digit))
+    };
+    !name.is_empty() && name.iter().all(is_name_byte) && is_port(port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: HeadLimits = HeadLimits {
+        header: 1024,
+        uri: 256,
+    };
+
+    fn parse(text: &str) -> Result<Option<(RequestHead, usize)>, HttpError> {
+        parse_request(text.as_bytes(), LIMITS)
+    }
+
+    fn status(text: &str) -> u16 {
+        match parse(text) {
+            Ok(Some(_)) => 200,
+            Ok(None) => 0,
+            Err(error) => error.status().as_u16(),
+        }
+    }
+
+    #[test]
+    fn a_head_is_read_and_what_follows_is_left() {
+        let (head, length) = parse("GET /a?b=1 HTTP/1.1\r\nHost: hq:8100\r\n\r\nGET")
+            .unwrap()
+            .unwrap();
+        assert_eq!(length, 39);
+        assert_eq!(
+            (head.path(), head.query(), head.host()),
+            (&b"/a"[..], Some(&b"b=1"[..]), &b"hq:8100"[..])
+        );
+        assert!(head.keep_alive && head.body == Framing::None);
+    }
+
+    #[test]
+    fn whatever_can_be_read_in_two_ways_is_refused() {
+        let with = |fields: &str| status(&format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+        for fields in [
+            "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+            "Content-Length: 5\r\nContent-Length: 5\r\n",
+            "Content-Length: 5\r\ncontent-length: 6\r\n",
+            "Content-Length: 5, 5\r\n",
+            "Content-Length: +5\r\n",
+            "Content-Length: 0x5\r\n",
+            "Content-Length:\r\n",
+            "Content-Length: 99999999999999999999\r\n",
+            "Transfer-Encoding: chunked, chunked\r\n",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding:\r\n",
+            "X : 1\r\n",
+            "X: 1\r\n folded\r\n",
+            "X: a\rb\r\n",
+            "X: a\0b\r\n",
+            "X\x01: a\r\n",
+            ": a\r\n",
+            "Host: b\r\n",
+        ] {
+            assert_eq!(with(fields), 400, "{fields:?}");
+        }
+        for fields in [
+            "Transfer-Encoding: gzip\r\n",
+            "Transfer-Encoding: gzip, chunked\r\n",
+            "Transfer-Encoding: identity\r\n",
+            "Transfer-Encoding: \x0bchunked\r\n",
+        ] {
+            assert!([400, 501].contains(&with(fields)), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn request_lines() {
+        for (line, expected) in [
+            ("GET / HTTP/1.1", 200),
+            ("OPTIONS * HTTP/1.1", 200),
+            ("GET http://b.com/x HTTP/1.1", 200),
+            ("PROPFIND /应用 HTTP/1.1", 200),
+            ("GET * HTTP/1.1", 400),
+            ("GET a HTTP/1.1", 400),
+            ("GET /a#b HTTP/1.1", 400),
+            ("GET  / HTTP/1.1", 400),
+            ("GET / HTTP/1.1 ", 400),
+            ("GET /\x7f HTTP/1.1", 400),
+            ("GET http://u@b/ HTTP/1.1", 400),
+            ("GET http:///x HTTP/1.1", 400),
+            ("GET ftp://b/ HTTP/1.1", 400),
+            ("CONNECT b:443 HTTP/1.1", 405),
+            ("TRACE / HTTP/1.1", 405),
+            ("GET / HTTP/2.0", 505),
+        ] {
+            assert_eq!(
+                status(&format!("{line}\r\nHost: a\r\n\r\n")),
+                expected,
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn hosts() {
+        for (host, good) in [
+            ("a", true),
+            ("a.b:80", true),
+            ("[::1]:80", true),
+            ("a:", true),
+            ("", false),
+            ("a b", false),
+            ("a/b", false),
+            ("a@b", false),
+            ("a:8x", false),
+            ("[::1", false),
+            ("a:80:90", false),
+            ("a,b", false),
+        ] {
+            assert_eq!(
+                status(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")),
+                if good { 200 } else { 400 },
+                "{host}"
+            );
+        }
+        assert_eq!(status("GET / HTTP/1.1\r\n\r\n"), 400);
+        assert_eq!(status("GET / HTTP/1.0\r\n\r\n"), 200);
+        assert_eq!(
+            status("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            400
+        );
+    }
+
+    #[test]
+    fn an_absolute_target_names_the_host() {
+        let (head, _) = parse("GET http://b.com:81/x?y HTTP/1.1\r\nHost: a\r\n\r\n")
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (head.host(), head.path_and_query()),
+            (&b"b.com:81"[..], &b"/x?y"[..])
+        );
+        let (head, _) = parse("GET http://b.com HTTP/1.1\r\nHost: a\r\n\r\n")
+            .unwrap()
+            .unwrap();
+        assert_eq!(head.path_and_query(), b"/");
+    }
+
+    #[test]
+    fn limits_hold_before_the_head_is_complete() {
+        let long = "a".repeat(300);
+        assert_eq!(status(&format!("GET /{long}")), 0);
+        assert_eq!(status(&format!("GET /{long}{long}")), 414);
+        assert_eq!(
+            status(&format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n")),
+            414
+        );
+        let fields = format!("X: {long}\r\n").repeat(4);
+        assert_eq!(status(&format!("GET / HTTP/1.1\r\n{fields}")), 431);
+        assert_eq!(
+            status(&format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n")),
+            431
+        );
+        let many = "X: 1\r\n".repeat(101);
+        assert_eq!(status(&format!("GET / HTTP/1.1\r\n{many}\r\n")), 431);
+    }
+
+    #[test]
+    fn persistence() {
+        let keeps = |version: &str, connection: &str| {
+            parse(&format!(
+                "GET / {version}\r\nHost: a\r\nConnection: {connection}\r\n\r\n"
+            ))
+            .unwrap()
+            .unwrap()
+            .0
+            .keep_alive
+        };
+        assert!(keeps("HTTP/1.1", "x") && keeps("HTTP/1.0", "Keep-Alive"));
+        assert!(!keeps("HTTP/1.1", "x, Close") && !keeps("HTTP/1.0", "x"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+            let _ = parse_request(&bytes, LIMITS);
+            let mut with_line = b"GET / HTTP/1.1\r\n".to_vec();
+            with_line.extend(bytes);
+            let _ = parse_request(&with_line, LIMITS);
+        }
+    }
+}

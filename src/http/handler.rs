@@ -1,0 +1,130 @@
+//! The pipeline of a request, one named call for each stage. A stage that answers returns early.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use super::{
+    answer::Answer,
+    client::{After, Client},
+    error::HttpError,
+    exchange::Exchange,
+    forward::Forwarding,
+    h1::{Framing, RequestHead},
+    path::{InvalidPath, Path, write_escaped},
+    router::Found,
+    site::{Action, Forward, Route},
+    upload::TOO_LARGE,
+    variables::{host_name, write_template},
+};
+use crate::config::Template;
+
+/// Answers `request`, which `exchange` is about.
+pub(super) async fn handle(
+    client: &mut Client,
+    exchange: &mut Exchange<'_>,
+    request: &RequestHead,
+) -> After {
+    let path = match normalise(request) {
+        Ok(path) => path,
+        Err(error) => {
+            return Answer::error(&error, None)
+                .send(client, exchange, None)
+                .await;
+        }
+    };
+    let route = match find_route(exchange, request, &path) {
+        Ok(route) => route,
+        Err(answer) => return answer.send(client, exchange, None).await,
+    };
+    if let Err(error) = check_body(&route, request) {
+        return Answer::error(&error, Some(&route))
+            .send(client, exchange, Some(&route))
+            .await;
+    }
+    let answer = match &route.action {
+        Action::Forward(pool) => {
+            match forward(client, exchange, request, &route, pool, &path).await {
+                Ok(after) => return after,
+                Err(error) => Answer::error(&error, Some(&route)),
+            }
+        }
+        Action::Redirect { to, status } => Answer::redirect(*status, fill_in(to, exchange)),
+        Action::Respond { status, body } => Answer::text(*status, fill_in(body, exchange)),
+    };
+    answer.send(client, exchange, Some(&route)).await
+}
+
+fn normalise(request: &RequestHead) -> Result<Path<'_>, HttpError> {
+    Path::parse(request.path())
+        .map_err(|InvalidPath| HttpError::client(StatusCode::BAD_REQUEST, "invalid path"))
+}
+
+/// The route, or the answer that stands in for one.
+fn find_route(
+    exchange: &Exchange<'_>,
+    request: &RequestHead,
+    path: &Path<'_>,
+) -> Result<Arc<Route>, Answer<'static>> {
+    let name = host_name(request.host());
+    let lower;
+    let host = if name.iter().any(u8::is_ascii_uppercase) {
+        lower = name.to_ascii_lowercase();
+        &lower
+    } else {
+        name
+    };
+    match exchange.site.router.find(host, &path.normal) {
+        Some(Found::Route(route)) => Ok(Arc::clone(route)),
+        Some(Found::WithSlash(route)) => Err(to_slash(route, request)),
+        None => Err(Answer::error(
+            &HttpError::peer(StatusCode::NOT_FOUND, "no route"),
+            None,
+        )),
+    }
+}
+
+/// `/app_a` to `/app_a/`: relative, so that it holds behind any port mapping; with a status that keeps method and body.
+fn to_slash(route: &Route, request: &RequestHead) -> Answer<'static> {
+    let mut location = Vec::new();
+    write_escaped(&mut location, route.path.as_bytes());
+    if let Some(query) = request.query() {
+        location.push(b'?');
+        location.extend_from_slice(query);
+    }
+    Answer::redirect(StatusCode::PERMANENT_REDIRECT, location)
+}
+
+fn check_body(route: &Route, request: &RequestHead) -> Result<(), HttpError> {
+    match request.body {
+        Framing::Length(length) if length > route.max_body => Err(TOO_LARGE),
+        _ => Ok(()),
+    }
+}
+
+async fn forward(
+    client: &mut Client,
+    exchange: &mut Exchange<'_>,
+    request: &RequestHead,
+    route: &Route,
+    forward: &Forward,
+    path: &Path<'_>,
+) -> Result<After, HttpError> {
+    exchange.forwarded_to(forward.pool.name());
+    Forwarding {
+        client,
+        exchange,
+        request,
+        route,
+        forward,
+        path,
+    }
+    .run()
+    .await
+}
+
+fn fill_in(template: &Template, exchange: &Exchange<'_>) -> Vec<u8> {
+    let mut text = Vec::new();
+    write_template(&mut text, template, exchange);
+    text
+}

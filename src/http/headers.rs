@@ -1,0 +1,322 @@
+//! The header sections that lbd writes: to the peer, and to the client.
+//!
+//! What was received is never changed; it is walked once and written anew. Fields that hold for one
+//! connection only are left out first of all (RFC 9110 section 7.6.1), so that nothing that a client
+//! says of its connection reaches a peer's.
+
+use http::{Method, StatusCode};
+
+use super::{
+    exchange::Exchange,
+    h1::{
+        Fields, Framing, RequestHead, ResponseHead, is_name, list, write_field, write_length,
+        write_request_line, write_status_line,
+    },
+    location::{Rewrite, is_rewritten},
+    site::Route,
+    variables::{scheme, write_display, write_template},
+};
+use crate::config::HeaderEdits;
+
+/// What a request's head depends on besides the request.
+pub(super) struct PeerHead<'a> {
+    pub(super) route: &'a Route,
+    pub(super) target: &'a [u8],
+    pub(super) host: &'a [u8],
+    pub(super) framing: Framing,
+    /// Whether the client still waits for 100.
+    pub(super) expects_continue: bool,
+}
+
+/// Appends the head that the peer gets.
+pub(super) fn write_peer_head(
+    out: &mut Vec<u8>,
+    exchange: &Exchange<'_>,
+    request: &RequestHead,
+    peer: &PeerHead<'_>,
+) {
+    let edits = &peer.route.request_headers;
+    write_request_line(out, &request.method, peer.target);
+    if !peer.host.is_empty() && !touches(edits, "Host") {
+        write_field(out, "Host", peer.host);
+    }
+    write_end_to_end(out, &request.fields, edits, is_replaced_in_request);
+    write_framing(out, peer.framing);
+    if peer.expects_continue {
+        write_field(out, "Expect", b"100-continue");
+    }
+    if request
+        .fields
+        .all("te")
+        .flat_map(list)
+        .any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
+    {
+        out.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n");
+    }
+    write_forwarded(out, exchange, request, edits);
+    write_via(out, exchange);
+    write_set(out, edits, exchange);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Who asked, for whom and how: what the peer can no longer see from its connection.
+fn write_forwarded(
+    out: &mut Vec<u8>,
+    exchange: &Exchange<'_>,
+    request: &RequestHead,
+    edits: &HeaderEdits,
+) {
+    let client = &exchange.client;
+    let believed = |name| request.fields.get(name).filter(|_| client.is_trusted_proxy);
+    if !touches(edits, "X-Forwarded-For") {
+        out.extend_from_slice(b"X-Forwarded-For: ");
+        if client.is_trusted_proxy {
+            for value in request.fields.all("x-forwarded-for") {
+                out.extend_from_slice(value);
+                out.extend_from_slice(b", ");
+            }
+        }
+        write_display(out, client.connected.ip().to_canonical());
+        out.extend_from_slice(b"\r\n");
+    }
+    if !touches(edits, "X-Forwarded-Proto") {
+        write_field(out, "X-Forwarded-Proto", scheme(client.is_https).as_bytes());
+    }
+    if !touches(edits, "X-Forwarded-Host") {
+        write_field(
+            out,
+            "X-Forwarded-Host",
+            believed("x-forwarded-host").unwrap_or_else(|| request.host()),
+        );
+    }
+    if !touches(edits, "X-Forwarded-Port") {
+        match believed("x-forwarded-port") {
+            Some(port) => write_field(out, "X-Forwarded-Port", port),
+            None => write_field(
+                out,
+                "X-Forwarded-Port",
+                itoa::Buffer::new().format(client.port).as_bytes(),
+            ),
+        }
+    }
+    if !touches(edits, "X-Real-IP") {
+        out.extend_from_slice(b"X-Real-IP: ");
+        write_display(out, client.address);
+        out.extend_from_slice(b"\r\n");
+    }
+    if !touches(edits, "X-Request-Id") {
+        write_field(out, "X-Request-Id", exchange.request_id());
+    }
+}
+
+/// What a response's head depends on besides the response.
+pub(super) struct ClientHead<'a> {
+    pub(super) route: &'a Route,
+    pub(super) framing: Framing,
+    pub(super) keep_alive: bool,
+    pub(super) rewrite: Rewrite<'a>,
+}
+
+/// Appends the head that the client gets.
+pub(super) fn write_client_head(
+    out: &mut Vec<u8>,
+    exchange: &Exchange<'_>,
+    request: &RequestHead,
+    response: &ResponseHead,
+    client: &ClientHead<'_>,
+) {
+    let edits = &client.route.response_headers;
+    write_status_line(out, response.status, response.reason());
+    write_end_to_end(out, &response.fields, edits, is_replaced_in_response);
+    for name in ["Location", "Refresh"] {
+        for value in response.fields.all(name).filter(|_| !touches(edits, name)) {
+            match client.rewrite.apply(name, value) {
+                Some(rewritten) => write_field(out, name, &rewritten),
+                None => write_field(out, name, value),
+            }
+        }
+    }
+    if response.fields.get("date").is_none() && !touches(edits, "Date") {
+        write_date(out, exchange);
+    }
+    match client.framing {
+        Framing::None => write_length_of_absent_body(out, &request.method, response),
+        framing => write_framing(out, framing),
+    }
+    write_via(out, exchange);
+    write_set(out, edits, exchange);
+    write_connection(out, request, client.keep_alive);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends an informational response (RFC 9110 section 15.2).
+pub(super) fn write_informational(out: &mut Vec<u8>, response: &ResponseHead) {
+    write_status_line(out, response.status, response.reason());
+    write_end_to_end(out, &response.fields, &HeaderEdits::default(), |name| {
+        is_name(name, "content-length")
+    });
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The trailer fields that may stand after a body (RFC 9110 section 6.5.1), for nothing that
+/// routes, frames or authorizes a message can come after it.
+pub(super) fn allowed_trailers(trailers: &Fields) -> Fields {
+    let mut allowed = Fields::default();
+    for (name, value) in trailers.iter() {
+        let is_forbidden = is_hop_by_hop(name)
+            || is_replaced_in_request(name)
+            || [
+                "authorization",
+                "cookie",
+                "set-cookie",
+                "cache-control",
+                "content-encoding",
+                "content-type",
+                "content-range",
+                "max-forwards",
+                "range",
+            ]
+            .iter()
+            .any(|forbidden| is_name(name, forbidden));
+        if !is_forbidden && let Ok(name) = std::str::from_utf8(name) {
+            allowed.push(name, value);
+        }
+    }
+    allowed
+}
+
+/// Appends `Date: now`.
+pub(super) fn write_date(out: &mut Vec<u8>, exchange: &Exchange<'_>) {
+    out.extend_from_slice(b"Date: ");
+    exchange.context.clock.write_http_date(out);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends what the client must know of the connection: only what its version does not imply.
+pub(super) fn write_connection(out: &mut Vec<u8>, request: &RequestHead, keep_alive: bool) {
+    match (keep_alive, request.version == http::Version::HTTP_11) {
+        (true, true) => {}
+        (true, false) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        (false, _) => out.extend_from_slice(b"Connection: close\r\n"),
+    }
+}
+
+/// Appends the fields of a route's `set`; those without a value are thereby removed.
+pub(super) fn write_set(out: &mut Vec<u8>, edits: &HeaderEdits, exchange: &Exchange<'_>) {
+    for (name, template) in &edits.set {
+        let start = out.len();
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b": ");
+        let value = out.len();
+        write_template(out, template, exchange);
+        if out.len() == value {
+            out.truncate(start);
+        } else {
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+/// Appends the fields that are for everybody, except those that are `replaced` or edited.
+fn write_end_to_end(
+    out: &mut Vec<u8>,
+    fields: &Fields,
+    edits: &HeaderEdits,
+    replaced: impl Fn(&[u8]) -> bool,
+) {
+    let has_options = fields.get("connection").is_some();
+    for (name, value) in fields.iter() {
+        let is_for_us = is_hop_by_hop(name) || has_options && is_named_by_connection(fields, name);
+        if is_for_us || replaced(name) || touches_bytes(edits, name) {
+            continue;
+        }
+        out.extend_from_slice(name);
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+fn is_named_by_connection(fields: &Fields, name: &[u8]) -> bool {
+    fields
+        .all("connection")
+        .flat_map(list)
+        .any(|option| option.eq_ignore_ascii_case(name))
+}
+
+/// Fields that hold for one connection only, whether or not `Connection` names them.
+fn is_hop_by_hop(name: &[u8]) -> bool {
+    match name.len() {
+        2 => is_name(name, "te"),
+        7 => is_name(name, "upgrade"),
+        10 => is_name(name, "connection") || is_name(name, "keep-alive"),
+        16 => is_name(name, "proxy-connection"),
+        17 => is_name(name, "transfer-encoding"),
+        _ => false,
+    }
+}
+
+/// Fields of a request that lbd writes itself.
+fn is_replaced_in_request(name: &[u8]) -> bool {
+    match name.len() {
+        4 => is_name(name, "host"),
+        6 => is_name(name, "expect"),
+        9 => is_name(name, "x-real-ip"),
+        12 => is_name(name, "x-request-id"),
+        14 => is_name(name, "content-length"),
+        15 => is_name(name, "x-forwarded-for"),
+        16 => is_name(name, "x-forwarded-host") || is_name(name, "x-forwarded-port"),
+        17 => is_name(name, "x-forwarded-proto"),
+        _ => false,
+    }
+}
+
+/// Fields of a response that lbd writes itself.
+fn is_replaced_in_response(name: &[u8]) -> bool {
+    match name.len() {
+        14 => is_name(name, "content-length"),
+        _ => is_rewritten(name),
+    }
+}
+
+fn touches(edits: &HeaderEdits, name: &str) -> bool {
+    touches_bytes(edits, name.as_bytes())
+}
+
+fn touches_bytes(edits: &HeaderEdits, name: &[u8]) -> bool {
+    edits.set.iter().any(|(edited, _)| is_name(name, edited))
+        || edits.remove.iter().any(|edited| is_name(name, edited))
+}
+
+fn write_framing(out: &mut Vec<u8>, framing: Framing) {
+    match framing {
+        Framing::Length(length) => write_length(out, length),
+        Framing::Chunked => write_field(out, "Transfer-Encoding", b"chunked"),
+        Framing::None | Framing::UntilClose => {}
+    }
+}
+
+/// The length that a body would have had is news for HEAD and 304 only; 204 and 1xx have none
+/// (RFC 9110 section 8.6). A response without a body that is neither has the length zero.
+fn write_length_of_absent_body(out: &mut Vec<u8>, method: &Method, response: &ResponseHead) {
+    if *method != Method::HEAD && response.status != StatusCode::NOT_MODIFIED {
+        return;
+    }
+    let mut lengths = response.fields.all("content-length");
+    if let (Some(length), None) = (lengths.next(), lengths.next())
+        && !length.is_empty()
+        && length.iter().all(u8::is_ascii_digit)
+        && response.fields.get("transfer-encoding").is_none()
+    {
+        write_field(out, "Content-Length", length);
+    }
+}
+
+/// Appends lbd to the intermediaries, behind the `Via` fields that are passed on (RFC 9110 section 7.6.3).
+fn write_via(out: &mut Vec<u8>, exchange: &Exchange<'_>) {
+    if let Some(name) = &exchange.site.via {
+        out.extend_from_slice(b"Via: 1.1 ");
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+}

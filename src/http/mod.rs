@@ -1,0 +1,41 @@
+//! Answer one HTTP request, by forwarding it or not.
+//!
+//! A request's way, in the order of the files: [`serve_connection`] reads a head, `handler` is the
+//! pipeline of stages on one screen, `forward` is the only loop that tries peers, `upload` and
+//! `relay` move the bodies, and `exchange`, when it is dropped, writes the one access line.
+
+// A connection, and a request's way through it.
+mod client;
+mod exchange;
+mod forward;
+mod handler;
+mod relay;
+mod server;
+mod upload;
+
+// Which route.
+mod path;
+mod router;
+mod site;
+
+// What is changed on the way.
+mod headers;
+mod location;
+mod variables;
+
+// What lbd answers by itself.
+mod answer;
+mod error;
+
+// Bytes.
+mod h1;
+
+// What a worker lends to each of its connections.
+mod context;
+
+pub use self::{
+    context::{Context, SiteSource},
+    error::HttpError,
+    server::{Arrival, serve_connection},
+    site::Site,
+};

@@ -1,0 +1,157 @@
+//! What one listener serves: its routes, made ready for requests.
+
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
+
+use super::router::Router;
+use crate::{
+    config::{self, AccessFormat, ClientTimeouts, ErrorPage, HeaderEdits, PeerTimeouts, Template},
+    upstream::{Pool, RetryPolicy},
+};
+
+/// Everything that a request on one listener needs to know of the configuration. Immutable: a
+/// reload makes a new one.
+#[derive(Debug)]
+pub struct Site {
+    pub(super) router: Router<Arc<Route>>,
+    pub(super) timeouts: ClientTimeouts,
+    pub(super) limits: super::h1::HeadLimits,
+    pub(super) via: Option<String>,
+    pub(super) access: Option<AccessFormat>,
+    trusted_proxies: Vec<ipnet::IpNet>,
+}
+
+/// A route, made ready for requests.
+#[derive(Debug)]
+pub(super) struct Route {
+    /// The path of a prefix or an exact route; empty for a regex.
+    pub(super) path: String,
+    pub(super) action: Action,
+    /// Bytes of a request body; `u64::MAX`: no limit.
+    pub(super) max_body: u64,
+    pub(super) request_headers: HeaderEdits,
+    pub(super) response_headers: HeaderEdits,
+    pub(super) error_pages: Vec<ErrorPage>,
+}
+
+#[derive(Debug)]
+pub(super) enum Action {
+    Forward(Forward),
+    Redirect {
+        to: Template,
+        status: http::StatusCode,
+    },
+    Respond {
+        status: http::StatusCode,
+        body: Template,
+    },
+}
+
+/// How a route forwards.
+#[derive(Debug)]
+pub(super) struct Forward {
+    pub(super) pool: Arc<Pool>,
+    pub(super) retry: RetryPolicy,
+    pub(super) timeouts: PeerTimeouts,
+    pub(super) replace_prefix: Option<String>,
+}
+
+impl Site {
+    /// What `listener` serves of `routes`; `pools` must have every pool that those name.
+    pub fn new(
+        listener: &config::Listener,
+        routes: &[config::Route],
+        pools: &HashMap<String, Arc<Pool>>,
+        access: Option<AccessFormat>,
+    ) -> Self {
+        let mut router = Router::new();
+        for route in routes.iter().filter(|route| serves(listener, route)) {
+            if let Some(ready) = Route::new(route, pools) {
+                let hosts = route.hosts.iter().map(|host| &host.value);
+                router.add(&route.path.value, hosts, &Arc::new(ready));
+            }
+        }
+        Self {
+            router,
+            timeouts: listener.timeouts,
+            limits: super::h1::HeadLimits {
+                header: listener.max_header,
+                uri: listener.max_uri,
+            },
+            via: listener.via.clone(),
+            access,
+            trusted_proxies: listener.trusted_proxies.clone(),
+        }
+    }
+
+    /// Whether what `address` says of others in `X-Forwarded-*` is believed.
+    pub(super) fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.trusted_proxies
+            .iter()
+            .any(|network| network.contains(&address))
+    }
+}
+
+fn serves(listener: &config::Listener, route: &config::Route) -> bool {
+    let name = listener.name.as_ref().map(|name| name.as_str());
+    route.listeners.is_empty()
+        || route
+            .listeners
+            .iter()
+            .any(|wanted| Some(wanted.as_str()) == name)
+}
+
+impl Route {
+    /// `None` only for a pool that is not there, which the configuration's checks exclude.
+    fn new(route: &config::Route, pools: &HashMap<String, Arc<Pool>>) -> Option<Self> {
+        Some(Self {
+            path: match &route.path.value {
+                config::PathMatch::Exact(path) | config::PathMatch::Prefix { path, .. } => {
+                    path.clone()
+                }
+                config::PathMatch::Regex(_) => String::new(),
+            },
+            action: Action::new(&route.action, pools)?,
+            max_body: if route.max_body == 0 {
+                u64::MAX
+            } else {
+                route.max_body
+            },
+            request_headers: route.request_headers.clone(),
+            response_headers: route.response_headers.clone(),
+            error_pages: route.error_pages.clone(),
+        })
+    }
+
+    /// The body that the operator wants for answers of lbd's own with `status`.
+    pub(super) fn error_page(&self, status: http::StatusCode) -> Option<&ErrorPage> {
+        self.error_pages
+            .iter()
+            .find(|page| page.statuses.contains(&status.as_u16()))
+    }
+}
+
+impl Action {
+    fn new(action: &config::Action, pools: &HashMap<String, Arc<Pool>>) -> Option<Self> {
+        let status = |code| http::StatusCode::from_u16(code).ok();
+        Some(match action {
+            config::Action::Redirect { to, status: code } => Self::Redirect {
+                to: to.clone(),
+                status: status(*code)?,
+            },
+            config::Action::Respond { status: code, body } => Self::Respond {
+                status: status(*code)?,
+                body: body.clone(),
+            },
+            config::Action::Forward(forward) => {
+                let pool = pools.get(forward.pool.as_str())?;
+                Self::Forward(Forward {
+                    retry: RetryPolicy::new(pool.config().retry.with(&forward.retry)),
+                    timeouts: pool.config().timeouts.with(forward.timeouts),
+                    replace_prefix: forward.replace_prefix.clone(),
+                    pool: Arc::clone(pool),
+                })
+            }
+        })
+    }
+}

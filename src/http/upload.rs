@@ -1,0 +1,234 @@
+//! A request on its way to a peer: its head, then its body as it arrives from the client.
+//!
+//! Bodies up to 64 KB are kept, so that another peer can be sent the same; a longer one streams
+//! through, and a request of which a part has been forgotten is never sent a second time.
+//!
+//! [`Upload::run`] may be dropped at any await and called again: all that it knows is in `self`.
+
+use std::{io, time::Duration};
+
+use http::StatusCode;
+
+use super::{
+    client::ClientInput,
+    error::HttpError,
+    h1::{BodyError, Decoder, Framing, write_chunk_start, write_last_chunk},
+    headers::allowed_trailers,
+};
+use crate::net::{Deadline, Stream, Timer};
+
+/// How much of a body is kept for another peer.
+const REPLAY: usize = 64 << 10;
+
+/// One request's bytes, for as many tries as it takes.
+#[derive(Debug)]
+pub(super) struct Upload {
+    decoder: Decoder,
+    is_chunked: bool,
+    /// Bytes of body that the route allows, and that have come.
+    limit: u64,
+    received: u64,
+    /// The payload, from its start if `is_replayable`, else what is not sent yet.
+    kept: Vec<u8>,
+    is_replayable: bool,
+    current: Try,
+}
+
+/// How far the current try has come. What is to be sent is the frame, then the rest of `kept`.
+#[derive(Debug, Default)]
+struct Try {
+    /// The head, or what frames the chunk to come.
+    frame: Vec<u8>,
+    frame_sent: usize,
+    kept_sent: usize,
+    has_chunk: bool,
+    is_framed: bool,
+    sent_any: bool,
+}
+
+/// Why an upload stopped.
+#[derive(Debug)]
+pub(super) enum UploadError {
+    /// The client's body is wrong, too long or too slow.
+    Client(HttpError),
+    /// The client left.
+    Gone,
+    /// The peer takes no more.
+    Peer(io::Error),
+}
+
+impl Upload {
+    /// A request with a body framed by `framing`, of `limit` bytes at most.
+    pub(super) fn new(framing: Framing, limit: u64) -> Self {
+        Self {
+            decoder: Decoder::new(framing),
+            is_chunked: framing == Framing::Chunked,
+            limit,
+            received: 0,
+            kept: Vec::new(),
+            is_replayable: true,
+            current: Try::default(),
+        }
+    }
+
+    /// Begins a try with `head`; `is_replayable` must hold unless it is the first.
+    pub(super) fn begin(&mut self, head: Vec<u8>) {
+        let has_chunk = self.is_chunked && !self.kept.is_empty();
+        self.current = Try {
+            frame: head,
+            has_chunk,
+            ..Try::default()
+        };
+        if has_chunk {
+            write_chunk_start(&mut self.current.frame, self.kept.len(), true);
+        }
+    }
+
+    /// Whether all of what came is still at hand.
+    pub(super) fn is_replayable(&self) -> bool {
+        self.is_replayable
+    }
+
+    /// Whether the current try has sent a byte.
+    pub(super) fn sent_any(&self) -> bool {
+        self.current.sent_any
+    }
+
+    /// Whether a byte of the body has come from the client.
+    pub(super) fn received_any(&self) -> bool {
+        self.received > 0
+    }
+
+    /// Whether the current try has sent everything.
+    pub(super) fn is_complete(&self) -> bool {
+        self.current.is_framed && self.all_sent()
+    }
+
+    /// Sends everything that is left, waiting for the client where it must.
+    pub(super) async fn run(
+        &mut self,
+        client: &mut ClientInput<'_>,
+        peer: &Stream,
+        timer: &mut Timer,
+        patience: Duration,
+    ) -> Result<(), UploadError> {
+        self.fill(client)?;
+        loop {
+            while !self.all_sent() {
+                self.send(peer, timer, patience)
+                    .await
+                    .map_err(UploadError::Peer)?;
+            }
+            if self.current.is_framed {
+                return Ok(());
+            }
+            self.forget_what_is_too_long();
+            if !self.fill(client)? {
+                self.receive(client).await?;
+            }
+        }
+    }
+
+    fn all_sent(&self) -> bool {
+        self.current.frame_sent == self.current.frame.len()
+            && self.current.kept_sent == self.kept.len()
+    }
+
+    async fn send(
+        &mut self,
+        peer: &Stream,
+        timer: &mut Timer,
+        patience: Duration,
+    ) -> io::Result<()> {
+        let frame = &self.current.frame[self.current.frame_sent..];
+        let n = peer
+            .write_some(frame, &self.kept[self.current.kept_sent..], timer, patience)
+            .await?;
+        let of_frame = n.min(frame.len());
+        self.current.frame_sent += of_frame;
+        self.current.kept_sent += n - of_frame;
+        self.current.sent_any = true;
+        Ok(())
+    }
+
+    async fn receive(&mut self, client: &mut ClientInput<'_>) -> Result<(), UploadError> {
+        let deadline = Deadline::After(client.patience);
+        match client
+            .stream
+            .read(client.input.space(), client.timer, deadline)
+            .await
+        {
+            Ok(0) => Err(UploadError::Gone),
+            Ok(n) => {
+                client.input.filled(n);
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(UploadError::Client(
+                HttpError::client(StatusCode::REQUEST_TIMEOUT, "request body too slow"),
+            )),
+            Err(_) => Err(UploadError::Gone),
+        }
+    }
+
+    /// Takes what has arrived of the body, if there is nothing else to frame; says whether there is something to send now.
+    fn fill(&mut self, client: &mut ClientInput<'_>) -> Result<bool, UploadError> {
+        if self.current.kept_sent < self.kept.len() || self.current.is_framed {
+            return Ok(true);
+        }
+        let step = self
+            .decoder
+            .decode(client.input.data_mut())
+            .map_err(refuse)?;
+        self.received += step.produced as u64;
+        if self.received > self.limit {
+            return Err(UploadError::Client(TOO_LARGE));
+        }
+        self.kept
+            .extend_from_slice(&client.input.data()[..step.produced]);
+        client.input.consume(step.consumed);
+        if step.produced > 0 && self.is_chunked {
+            self.frame(|frame, is_first| write_chunk_start(frame, step.produced, is_first));
+        } else if self.decoder.is_done() && self.is_chunked {
+            let trailers = self
+                .decoder
+                .take_trailers()
+                .map(|trailers| allowed_trailers(&trailers));
+            self.frame(|frame, is_first| write_last_chunk(frame, trailers.as_ref(), is_first));
+            self.current.is_framed = true;
+        }
+        self.current.is_framed |= self.decoder.is_done() && !self.is_chunked;
+        Ok(step.produced > 0 || self.current.is_framed)
+    }
+
+    /// Adds framing behind what is still to be sent of it.
+    fn frame(&mut self, write: impl FnOnce(&mut Vec<u8>, bool)) {
+        let current = &mut self.current;
+        if current.frame_sent == current.frame.len() {
+            current.frame.clear();
+            current.frame_sent = 0;
+        }
+        write(&mut current.frame, !current.has_chunk);
+        current.has_chunk = true;
+    }
+
+    fn forget_what_is_too_long(&mut self) {
+        if self.kept.len() > REPLAY || !self.is_replayable {
+            self.is_replayable = false;
+            self.kept.clear();
+            self.current.kept_sent = 0;
+        }
+    }
+}
+
+/// The answer to a body that the route does not allow.
+pub(super) const TOO_LARGE: HttpError =
+    HttpError::client(StatusCode::PAYLOAD_TOO_LARGE, "request body too large");
+
+fn refuse(error: BodyError) -> UploadError {
+    let reason = match error {
+        BodyError::InvalidChunk => "invalid chunk",
+        BodyError::InvalidTrailer => "invalid trailer",
+        BodyError::Truncated => "body ended early",
+    };
+    UploadError::Client(HttpError::client(StatusCode::BAD_REQUEST, reason))
+}

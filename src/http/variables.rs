@@ -1,0 +1,88 @@
+//! What a template's variables stand for in one request. Names and meanings are nginx's.
+
+use std::io::Write as _;
+
+use super::{
+    exchange::Exchange,
+    path::{Path, write_escaped},
+};
+use crate::config::{Part, Template, Variable};
+
+/// Appends `template` as `exchange` fills it in.
+///
+/// No variable can end a line: fields and targets were refused if they held control bytes, and
+/// `$uri` is escaped again (nginx's is not, which is how headers are forged there).
+pub(super) fn write_template(out: &mut Vec<u8>, template: &Template, exchange: &Exchange<'_>) {
+    for part in &template.parts {
+        match part {
+            Part::Literal(text) => out.extend_from_slice(text.as_bytes()),
+            Part::Variable(variable) => write_variable(out, variable, exchange),
+        }
+    }
+}
+
+fn write_variable(out: &mut Vec<u8>, variable: &Variable, exchange: &Exchange<'_>) {
+    let client = &exchange.client;
+    let Some(request) = exchange.request() else {
+        return;
+    };
+    match variable {
+        Variable::Args => out.extend_from_slice(request.query().unwrap_or_default()),
+        Variable::Host => out.extend(host_name(request.host()).iter().map(u8::to_ascii_lowercase)),
+        Variable::HttpHost => out.extend_from_slice(request.host()),
+        Variable::RemoteAddr => write_display(out, client.address),
+        Variable::RemotePort if client.is_trusted_proxy => {}
+        Variable::RemotePort => write_display(out, client.connected.port()),
+        Variable::RequestHeader(name) => {
+            out.extend_from_slice(request.fields.get(name).unwrap_or_default())
+        }
+        Variable::RequestId => out.extend_from_slice(exchange.request_id()),
+        Variable::RequestMethod => out.extend_from_slice(request.method.as_str().as_bytes()),
+        Variable::RequestUri => out.extend_from_slice(request.path_and_query()),
+        Variable::Scheme => out.extend_from_slice(scheme(client.is_https).as_bytes()),
+        Variable::ServerPort => write_display(out, client.port),
+        Variable::UpstreamAddr => out.extend_from_slice(exchange.last_server().as_bytes()),
+        Variable::Uri => {
+            if let Ok(path) = Path::parse(request.path()) {
+                write_escaped(out, &path.normal);
+            }
+        }
+    }
+}
+
+/// `http` or `https`.
+pub(super) fn scheme(is_https: bool) -> &'static str {
+    if is_https { "https" } else { "http" }
+}
+
+/// A host without its port and without the dot that ends a full name.
+pub(super) fn host_name(host: &[u8]) -> &[u8] {
+    let name = match host.first() {
+        Some(b'[') => memchr::memchr(b']', host).map_or(host, |end| &host[..=end]),
+        _ => host.split(|b| *b == b':').next().unwrap_or(host),
+    };
+    name.strip_suffix(b".").unwrap_or(name)
+}
+
+pub(super) fn write_display(out: &mut Vec<u8>, value: impl std::fmt::Display) {
+    // A Vec takes every write.
+    let _ = write!(out, "{value}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_s_name_has_neither_port_nor_final_dot() {
+        for (host, name) in [
+            ("a.b:80", "a.b"),
+            ("a.b", "a.b"),
+            ("a.b.:80", "a.b"),
+            ("[::1]:80", "[::1]"),
+            ("", ""),
+        ] {
+            assert_eq!(host_name(host.as_bytes()), name.as_bytes(), "{host}");
+        }
+    }
+}

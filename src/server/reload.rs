@@ -1,0 +1,90 @@
+//! The one way of reloading, whoever asks: SIGHUP, `lbd reload`, the API.
+
+use std::{io, path::PathBuf, sync::Arc};
+
+use super::{Server, StartError};
+use crate::{
+    config::{self, Config, Report, SourceFile},
+    telemetry::EventLog,
+};
+
+/// Loads the file again and has the server follow it.
+#[derive(Debug)]
+pub struct Reloader {
+    file: PathBuf,
+    server: Arc<Server>,
+    log: EventLog,
+    /// What is served now. Held while a reload is under way.
+    current: tokio::sync::Mutex<Config>,
+}
+
+/// Why a reload changed nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {error}", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// The operating system's reason.
+        error: io::Error,
+    },
+    /// The file has faults.
+    #[error("{0}")]
+    Faulty(Report),
+    /// An address or the access log cannot be had.
+    #[error("{0}")]
+    Refused(#[from] StartError),
+}
+
+impl Reloader {
+    /// A reloader of `file`, of which `config` is served by `server`.
+    pub fn new(file: PathBuf, config: Config, server: Arc<Server>, log: EventLog) -> Self {
+        Self {
+            file,
+            server,
+            log,
+            current: tokio::sync::Mutex::new(config),
+        }
+    }
+
+    /// Loads and checks the file, and serves what it says. Gives its warnings, too.
+    ///
+    /// # Errors
+    /// [`ReloadError`]; everything is then as it was.
+    pub async fn reload(&self) -> Result<Report, ReloadError> {
+        let mut current = self.current.lock().await;
+        let file = SourceFile::read(&self.file);
+        let file = file.map_err(|error| ReloadError::Unreadable {
+            file: self.file.clone(),
+            error,
+        })?;
+        let loaded = config::load(&file).map_err(ReloadError::Faulty)?;
+        for (key, differs) in [
+            ("control", loaded.config.control != current.control),
+            ("pid", loaded.config.pid != current.pid),
+        ] {
+            if differs {
+                tracing::warn!("a new `{key}` takes effect at the next start");
+            }
+        }
+        self.server.reload(loaded.config.clone()).await?;
+        self.log.set_level(&loaded.config.log.level);
+        *current = loaded.config;
+        Ok(loaded.warnings)
+    }
+
+    /// Opens the access log again.
+    ///
+    /// # Errors
+    /// The operating system's; lines go on to the old file.
+    pub async fn reopen_log(&self) -> io::Result<()> {
+        let current = self.current.lock().await;
+        self.server.reopen_log(&current.log.access)
+    }
+
+    /// How long requests in flight are waited for, by what is served now.
+    pub async fn shutdown_timeout(&self) -> std::time::Duration {
+        self.current.lock().await.shutdown_timeout
+    }
+}

@@ -1,0 +1,77 @@
+//! Everything that requests need to know of one configuration. Immutable, and swapped as a whole.
+
+use std::{cell::RefCell, collections::HashMap, fmt, net::SocketAddr, sync::Arc};
+
+use arc_swap::{ArcSwap, Cache};
+
+use crate::{
+    config::{AccessTarget, Config},
+    http::{Site, SiteSource},
+    upstream::{Pool, Resolver},
+};
+
+/// What one configuration says, ready for requests.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    /// By the listener's address as the file says it. Few, so that a walk is the fastest look-up.
+    sites: Vec<(SocketAddr, Arc<Site>)>,
+    pools: HashMap<String, Arc<Pool>>,
+}
+
+impl Snapshot {
+    /// What `config` says. Pools take over the peers that `previous` knows.
+    pub(super) fn build(config: &Config, resolver: &Resolver, previous: Option<&Self>) -> Self {
+        let pool = |pool: &crate::config::Pool| {
+            let before = previous.and_then(|snapshot| snapshot.pools.get(pool.name.as_str()));
+            let next = Pool::new(pool.clone(), resolver, before.map(AsRef::as_ref));
+            (pool.name.value.clone(), Arc::new(next))
+        };
+        let pools: HashMap<_, _> = config.pools.iter().map(pool).collect();
+        let access = (config.log.access != AccessTarget::Off).then_some(config.log.access_format);
+        let mut sites = Vec::new();
+        for listener in &config.listeners {
+            let site = Arc::new(Site::new(listener, &config.routes, &pools, access));
+            sites.extend(
+                listener
+                    .bind
+                    .iter()
+                    .map(|bind| (bind.value, Arc::clone(&site))),
+            );
+        }
+        Self { sites, pools }
+    }
+
+    pub(super) fn pools(&self) -> impl Iterator<Item = &Arc<Pool>> {
+        self.pools.values()
+    }
+}
+
+/// One worker's view of the current snapshot: a look at it is one atomic load.
+pub(super) struct CurrentSnapshot {
+    cache: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
+}
+
+impl CurrentSnapshot {
+    pub(super) fn new(snapshot: Arc<ArcSwap<Snapshot>>) -> Self {
+        Self {
+            cache: RefCell::new(Cache::new(snapshot)),
+        }
+    }
+}
+
+impl SiteSource for CurrentSnapshot {
+    fn site(&self, address: SocketAddr) -> Option<Arc<Site>> {
+        let mut cache = self.cache.borrow_mut();
+        let sites = &cache.load().sites;
+        sites
+            .iter()
+            .find(|(listener, _)| *listener == address)
+            .map(|(_, site)| Arc::clone(site))
+    }
+}
+
+impl fmt::Debug for CurrentSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CurrentSnapshot").finish_non_exhaustive()
+    }
+}

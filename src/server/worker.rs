@@ -1,0 +1,223 @@
+//! One worker: an operating system's thread with a runtime, listening sockets, connections and idle
+//! connections to peers of its own. Nothing of a request ever leaves it.
+
+use std::{collections::HashMap, io, net::SocketAddr, rc::Rc, sync::Arc, thread, time::Duration};
+
+use arc_swap::ArcSwap;
+use tokio::{
+    runtime::{Builder, LocalOptions},
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+
+use super::snapshot::{CurrentSnapshot, Snapshot};
+use crate::{
+    http::{Arrival, Context, serve_connection},
+    net::{Listener, Stream},
+    telemetry::{AccessLog, AccessWriter},
+};
+
+/// How often a worker looks after its idle connections and hands its access lines on.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The way to one worker. Dropping it ends the worker at once.
+#[derive(Debug)]
+pub(super) struct Worker {
+    commands: mpsc::UnboundedSender<Command>,
+}
+
+#[derive(Debug)]
+enum Command {
+    /// Accept on this socket, which belongs to the listener at this address of the file.
+    Listen(SocketAddr, std::net::TcpListener, oneshot::Sender<()>),
+    /// Accept what waits there, then no more.
+    Close(SocketAddr, oneshot::Sender<()>),
+    /// A new snapshot stands.
+    LookAround,
+    Ping(oneshot::Sender<()>),
+    /// End gracefully; the sender is dropped with the worker.
+    Drain(Option<Duration>, oneshot::Sender<()>),
+}
+
+impl Worker {
+    pub(super) fn start(
+        index: usize,
+        snapshot: Arc<ArcSwap<Snapshot>>,
+        access: AccessLog,
+    ) -> io::Result<Self> {
+        let (commands, received) = mpsc::unbounded_channel();
+        let runtime = Builder::new_current_thread();
+        thread::Builder::new()
+            .name(format!("lbd-worker-{index}"))
+            .spawn(move || {
+                let context = Context::new(
+                    Box::new(CurrentSnapshot::new(snapshot)),
+                    AccessWriter::new(access),
+                );
+                run(runtime, received, Rc::new(context));
+            })?;
+        Ok(Self { commands })
+    }
+
+    /// Returns once the worker accepts on `socket`.
+    pub(super) async fn listen(&self, address: SocketAddr, socket: std::net::TcpListener) {
+        self.ask(|done| Command::Listen(address, socket, done))
+            .await;
+    }
+
+    /// Returns once the worker has accepted all that waited at `address`.
+    pub(super) async fn close(&self, address: SocketAddr) {
+        self.ask(|done| Command::Close(address, done)).await;
+    }
+
+    /// Whether the worker takes its turn.
+    pub(super) async fn ping(&self) -> bool {
+        self.ask(Command::Ping).await
+    }
+
+    pub(super) fn look_around(&self) {
+        // A worker that is gone has nobody to wake.
+        let _ = self.commands.send(Command::LookAround);
+    }
+
+    /// Ends the worker gracefully; the receiver ends with it.
+    pub(super) fn drain(&self, deadline: Option<Duration>) -> oneshot::Receiver<()> {
+        let (done, ended) = oneshot::channel();
+        // If it is gone, so is `done`, and the receiver ends at once.
+        let _ = self.commands.send(Command::Drain(deadline, done));
+        ended
+    }
+
+    async fn ask(&self, command: impl FnOnce(oneshot::Sender<()>) -> Command) -> bool {
+        let (done, answer) = oneshot::channel();
+        self.commands.send(command(done)).is_ok() && answer.await.is_ok()
+    }
+}
+
+/// The worker's thread.
+fn run(mut runtime: Builder, commands: mpsc::UnboundedReceiver<Command>, context: Rc<Context>) {
+    match runtime.enable_all().build_local(LocalOptions::default()) {
+        Ok(runtime) => {
+            let ended = runtime.block_on(serve(commands, Rc::clone(&context)));
+            // Connections that are still there end here, and write their access lines.
+            drop(runtime);
+            context.access.flush();
+            drop(ended);
+        }
+        Err(error) => tracing::error!("a worker cannot start: {error}"),
+    }
+}
+
+/// Serves until told to end; what it returns is dropped when all is done.
+async fn serve(
+    mut commands: mpsc::UnboundedReceiver<Command>,
+    context: Rc<Context>,
+) -> Option<oneshot::Sender<()>> {
+    let mut accepting: HashMap<SocketAddr, oneshot::Sender<oneshot::Sender<()>>> = HashMap::new();
+    let mut tick = tokio::time::interval(TICK);
+    loop {
+        let command = tokio::select! {
+            command = commands.recv() => command,
+            _ = tick.tick() => {
+                look_after(&context);
+                continue;
+            }
+        };
+        match command? {
+            Command::Listen(address, socket, done) => match Listener::new(socket) {
+                Ok(listener) => {
+                    let (stop, stopped) = oneshot::channel();
+                    tokio::task::spawn_local(accept(
+                        Rc::clone(&context),
+                        listener,
+                        address,
+                        stopped,
+                    ));
+                    accepting.insert(address, stop);
+                    let _ = done.send(());
+                }
+                Err(error) => tracing::error!("cannot listen on {address}: {error}"),
+            },
+            Command::Close(address, done) => {
+                if let Some(stop) = accepting.remove(&address) {
+                    let _ = stop.send(done);
+                }
+            }
+            Command::LookAround => context.drain.wake_sleepers(),
+            Command::Ping(done) => drop(done.send(())),
+            Command::Drain(deadline, done) => {
+                for (_, stop) in accepting.drain() {
+                    let (closed, is_closed) = oneshot::channel();
+                    let _ = stop.send(closed);
+                    let _ = is_closed.await;
+                }
+                drain(&context, deadline).await;
+                return Some(done);
+            }
+        }
+    }
+}
+
+async fn drain(context: &Context, deadline: Option<Duration>) {
+    context.drain.start();
+    let emptied = async {
+        let mut tick = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                () = context.drain.emptied() => return,
+                _ = tick.tick() => look_after(context),
+            }
+        }
+    };
+    match deadline {
+        None => emptied.await,
+        Some(deadline) => {
+            if tokio::time::timeout(deadline, emptied).await.is_err() {
+                let left = context.drain.connections();
+                tracing::warn!(
+                    "{left} connections are cut off: they did not end within {deadline:?}"
+                );
+            }
+        }
+    }
+}
+
+fn look_after(context: &Context) {
+    context.keepalive.sweep(Instant::now());
+    context.access.flush();
+}
+
+/// Accepts for one listener until told to stop, then serves what has been waiting and closes the socket.
+async fn accept(
+    context: Rc<Context>,
+    listener: Listener,
+    address: SocketAddr,
+    mut stopped: oneshot::Receiver<oneshot::Sender<()>>,
+) {
+    let port = listener.address().port();
+    let serve = |stream: Stream, client: SocketAddr| {
+        let context = Rc::clone(&context);
+        let arrival = Arrival {
+            client,
+            listener: address,
+            port,
+        };
+        tokio::task::spawn_local(async move { serve_connection(&context, stream, arrival).await });
+    };
+    let done = loop {
+        tokio::select! {
+            biased;
+            stop = &mut stopped => break stop,
+            (stream, client) = listener.accept() => serve(stream, client),
+        }
+    };
+    while let Some((stream, client)) = listener.accept_waiting() {
+        serve(stream, client);
+    }
+    // Let those begin before the snapshot that knows their listener is replaced.
+    tokio::task::yield_now().await;
+    drop(listener);
+    if let Ok(done) = done {
+        let _ = done.send(());
+    }
+}
