@@ -13,6 +13,9 @@ use crate::{
 pub trait SiteSource: fmt::Debug {
     /// What the listener on `address` (as the file says it) serves; `None` once it is removed.
     fn site(&self, address: SocketAddr) -> Option<Arc<Site>>;
+
+    /// Lets go of what is no longer served, and with it of peers that nobody names any more.
+    fn let_go(&self);
 }
 
 /// The parts of a worker that its connections share. One thread, so nothing is locked.

@@ -12,7 +12,7 @@ use http::StatusCode;
 use super::{
     client::ClientInput,
     error::HttpError,
-    h1::{BodyError, Decoder, Framing, write_chunk_start, write_last_chunk},
+    h1::{BodyError, Decoder, Fields, Framing, write_chunk_start, write_last_chunk},
     headers::allowed_trailers,
 };
 use crate::net::{Deadline, Stream, Timer};
@@ -31,6 +31,8 @@ pub(super) struct Upload {
     /// The payload, from its start if `is_replayable`, else what is not sent yet.
     kept: Vec<u8>,
     is_replayable: bool,
+    /// What stands behind the last chunk.
+    trailers: Option<Fields>,
     current: Try,
 }
 
@@ -67,6 +69,7 @@ impl Upload {
             received: 0,
             kept: Vec::new(),
             is_replayable: true,
+            trailers: None,
             current: Try::default(),
         }
     }
@@ -189,11 +192,12 @@ impl Upload {
         if step.produced > 0 && self.is_chunked {
             self.frame(|frame, is_first| write_chunk_start(frame, step.produced, is_first));
         } else if self.decoder.is_done() && self.is_chunked {
-            let trailers = self
-                .decoder
-                .take_trailers()
-                .map(|trailers| allowed_trailers(&trailers));
+            if let Some(trailers) = self.decoder.take_trailers() {
+                self.trailers = Some(allowed_trailers(&trailers));
+            }
+            let trailers = self.trailers.take();
             self.frame(|frame, is_first| write_last_chunk(frame, trailers.as_ref(), is_first));
+            self.trailers = trailers;
             self.current.is_framed = true;
         }
         self.current.is_framed |= self.decoder.is_done() && !self.is_chunked;

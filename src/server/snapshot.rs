@@ -68,6 +68,10 @@ impl SiteSource for CurrentSnapshot {
             .find(|(listener, _)| *listener == address)
             .map(|(_, site)| Arc::clone(site))
     }
+
+    fn let_go(&self) {
+        self.cache.borrow_mut().load();
+    }
 }
 
 impl fmt::Debug for CurrentSnapshot {

