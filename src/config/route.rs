@@ -389,7 +389,7 @@ fn read_error_pages(value: &Value<'_>) -> Vec<ErrorPage> {
         let parsed = parse_statuses(&statuses);
         if parsed.is_none() {
             file.fault_at(
-                statuses.span.clone(),
+                statuses.span,
                 "is no error status",
                 "a status or a range of them from 400 to 599: \"404\", \"502-504\"",
             );

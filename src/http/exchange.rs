@@ -88,15 +88,12 @@ impl ClientSeen {
             .is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"));
         // From the right: the last address that no trusted proxy added is the client's; what stands
         // to the left of it, anybody may have written.
-        let forwarded: Vec<&[u8]> = request
+        let mut members: Vec<&[u8]> = request
             .fields
             .all("x-forwarded-for")
             .flat_map(list)
             .collect();
-        for member in forwarded.into_iter().rev() {
-            let Some(address) = parse_address(member) else {
-                return;
-            };
+        while let Some(address) = members.pop().and_then(parse_address) {
             self.address = address;
             if !site.trusts(address) {
                 return;

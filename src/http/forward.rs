@@ -64,6 +64,12 @@ impl Forwarding<'_, '_> {
     /// What the client is to be told, if nothing was sent to it yet.
     pub(super) async fn run(mut self) -> Result<After, HttpError> {
         let mut upload = Upload::new(self.request.body, self.route.max_body);
+        if may_be_long(self.request.body) {
+            self.exchange
+                .context
+                .buffers
+                .lengthen(&mut self.client.input);
+        }
         let mut tried: Vec<PeerId> = Vec::new();
         let mut lease = self.pick(&tried).map_err(no_live_peer)?;
         loop {
@@ -177,7 +183,7 @@ impl Forwarding<'_, '_> {
         let waits_for_100 = self.request.expects_continue && !upload.received_any();
         let mut head = HeadReader {
             peer: &connection.stream,
-            input: self.exchange.context.buffers.take(),
+            input: self.exchange.context.buffers.long(),
             request: self.request,
             waits_for_100,
             client: ClientOutput {
@@ -378,6 +384,15 @@ fn append_below(target: &mut Vec<u8>, below: &[u8]) {
             target.extend_from_slice(below);
         }
         _ => target.extend_from_slice(below),
+    }
+}
+
+/// Whether a body framed by `framing` is worth a long buffer.
+fn may_be_long(framing: Framing) -> bool {
+    match framing {
+        Framing::None => false,
+        Framing::Length(length) => length > 16 << 10,
+        Framing::Chunked | Framing::UntilClose => true,
     }
 }
 

@@ -145,13 +145,12 @@ impl<T> Table<T> {
         if let Some(with_slash) = with_slash {
             return Some(Found::WithSlash(&with_slash.target));
         }
-        let regex = match prefix {
-            Some(prefix) if prefix.is_final => None,
-            _ => self.first_regex(path),
+        let target = match prefix {
+            Some(prefix) if prefix.is_final => Some(&prefix.target),
+            Some(prefix) => self.first_regex(path).or(Some(&prefix.target)),
+            None => self.first_regex(path),
         };
-        regex
-            .or(prefix.map(|prefix| &prefix.target))
-            .map(Found::Route)
+        target.map(Found::Route)
     }
 
     fn first_regex(&self, path: &[u8]) -> Option<&T> {
@@ -357,7 +356,7 @@ mod tests {
             let is_prefix = |route: &&String| path == **route || path.strip_prefix(route.as_str()).is_some_and(|rest| route.ends_with('/') || rest.starts_with('/'));
             let longest = routes.iter().filter(is_prefix).max_by_key(|route| route.len());
             let with_slash = routes.iter().find(|route| !routes.contains(&path) && **route == format!("{path}/"));
-            let expected = with_slash.map(Found::WithSlash).or(longest.map(Found::Route));
+            let expected = with_slash.map(Found::WithSlash).or_else(|| longest.map(Found::Route));
             assert_eq!(router.find(b"h", path.as_bytes()), expected);
         }
     }

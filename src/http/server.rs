@@ -99,7 +99,7 @@ async fn wake(
     mut site: Arc<Site>,
     arrival: Arrival,
 ) -> After {
-    client.input = context.buffers.take();
+    client.input = context.buffers.short();
     let after = loop {
         let after = serve_request(context, client, &site, arrival).await;
         if after != After::KeepAlive || client.input.is_empty() {

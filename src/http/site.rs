@@ -4,7 +4,8 @@ use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use super::router::Router;
 use crate::{
-    config::{self, AccessFormat, ClientTimeouts, ErrorPage, HeaderEdits, PeerTimeouts, Template},
+    config::{self, ClientTimeouts, ErrorPage, HeaderEdits, PeerTimeouts, Template},
+    telemetry::LineFormat,
     upstream::{Pool, RetryPolicy},
 };
 
@@ -16,7 +17,7 @@ pub struct Site {
     pub(super) timeouts: ClientTimeouts,
     pub(super) limits: super::h1::HeadLimits,
     pub(super) via: Option<String>,
-    pub(super) access: Option<AccessFormat>,
+    pub(super) access: Option<LineFormat>,
     trusted_proxies: Vec<ipnet::IpNet>,
 }
 
@@ -61,7 +62,7 @@ impl Site {
         listener: &config::Listener,
         routes: &[config::Route],
         pools: &HashMap<String, Arc<Pool>>,
-        access: Option<AccessFormat>,
+        access: Option<LineFormat>,
     ) -> Self {
         let mut router = Router::new();
         for route in routes.iter().filter(|route| serves(listener, route)) {

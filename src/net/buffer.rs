@@ -6,10 +6,11 @@
 
 use std::cell::RefCell;
 
-/// Size of the buffers of a [`BufferPool`]: large enough that a body of megabytes moves in few
-/// system calls, small enough that a thousand slow clients fit into 64 MB.
-const SIZE: usize = 64 << 10;
-/// Buffers that a worker keeps for later.
+/// For heads and short bodies: a thousand slow clients take 16 MB.
+const SHORT: usize = 16 << 10;
+/// For long bodies: a megabyte moves in few system calls.
+const LONG: usize = 64 << 10;
+/// Buffers of each size that a worker keeps for later.
 const KEPT: usize = 64;
 
 /// Bytes in a row: used ones, waiting ones, then space.
@@ -59,7 +60,7 @@ impl Buffer {
                 self.end -= self.start;
                 self.start = 0;
             } else {
-                self.bytes.resize((self.bytes.len() * 2).max(SIZE), 0);
+                self.bytes.resize((self.bytes.len() * 2).max(SHORT), 0);
             }
         }
         &mut self.bytes[self.end..]
@@ -75,30 +76,51 @@ impl Buffer {
 /// A worker's spare buffers.
 #[derive(Debug, Default)]
 pub struct BufferPool {
-    spare: RefCell<Vec<Vec<u8>>>,
+    short: RefCell<Vec<Vec<u8>>>,
+    long: RefCell<Vec<Vec<u8>>>,
 }
 
 impl BufferPool {
-    /// An empty buffer.
-    pub fn take(&self) -> Buffer {
-        let bytes = self
-            .spare
-            .borrow_mut()
-            .pop()
-            .unwrap_or_else(|| vec![0; SIZE]);
-        Buffer {
-            bytes,
-            start: 0,
-            end: 0,
+    /// An empty buffer for a head or a short body.
+    pub fn short(&self) -> Buffer {
+        take(&self.short, SHORT)
+    }
+
+    /// An empty buffer for a long body.
+    pub fn long(&self) -> Buffer {
+        take(&self.long, LONG)
+    }
+
+    /// Puts what waits in `buffer` into a long one.
+    pub fn lengthen(&self, buffer: &mut Buffer) {
+        if buffer.bytes.len() < LONG {
+            let mut long = self.long();
+            long.space()[..buffer.len()].copy_from_slice(buffer.data());
+            long.filled(buffer.len());
+            self.give(std::mem::replace(buffer, long));
         }
     }
 
     /// Takes `buffer` back; bytes that wait in it are lost.
     pub fn give(&self, buffer: Buffer) {
-        let mut spare = self.spare.borrow_mut();
-        if buffer.bytes.len() == SIZE && spare.len() < KEPT {
+        let spare = match buffer.bytes.len() {
+            SHORT => &self.short,
+            LONG => &self.long,
+            _ => return,
+        };
+        let mut spare = spare.borrow_mut();
+        if spare.len() < KEPT {
             spare.push(buffer.bytes);
         }
+    }
+}
+
+fn take(spare: &RefCell<Vec<Vec<u8>>>, size: usize) -> Buffer {
+    let bytes = spare.borrow_mut().pop().unwrap_or_else(|| vec![0; size]);
+    Buffer {
+        bytes,
+        start: 0,
+        end: 0,
     }
 }
 
@@ -124,24 +146,34 @@ mod tests {
 
     #[test]
     fn a_full_buffer_makes_room_without_losing_a_byte() {
-        let mut buffer = BufferPool::default().take();
-        while buffer.len() < SIZE {
+        let mut buffer = BufferPool::default().short();
+        while buffer.len() < SHORT {
             read(&mut buffer, &[7; 64]);
         }
         buffer.consume(64);
         assert_eq!(buffer.space().len(), 64);
         read(&mut buffer, &[8; 64]);
-        assert_eq!(buffer.space().len(), SIZE);
-        assert_eq!((buffer.len(), buffer.data()[SIZE - 1]), (SIZE, 8));
+        assert_eq!(buffer.space().len(), SHORT);
+        assert_eq!((buffer.len(), buffer.data()[SHORT - 1]), (SHORT, 8));
     }
 
     #[test]
     fn the_last_buffer_given_back_is_the_next_one_taken() {
         let pool = BufferPool::default();
-        let (a, b) = (pool.take(), pool.take());
+        let (a, b) = (pool.long(), pool.long());
         let last = b.bytes.as_ptr();
         pool.give(a);
         pool.give(b);
-        assert_eq!(pool.take().bytes.as_ptr(), last);
+        assert_eq!(pool.long().bytes.as_ptr(), last);
+    }
+
+    #[test]
+    fn a_buffer_is_lengthened_with_what_waits_in_it() {
+        let pool = BufferPool::default();
+        let mut buffer = pool.short();
+        read(&mut buffer, b"xhello");
+        buffer.consume(1);
+        pool.lengthen(&mut buffer);
+        assert_eq!((buffer.data(), buffer.bytes.len()), (&b"hello"[..], LONG));
     }
 }

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 pub use self::reload::{ReloadError, Reloader};
 use self::{snapshot::Snapshot, worker::Worker};
 use crate::{
-    config::Config,
+    config::{AccessTarget, Config},
     net::{BindError, bind},
     telemetry::{AccessLog, AccessSink},
     upstream::Resolver,
@@ -85,7 +85,7 @@ impl Server {
             .workers
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into));
         let listening = bind_all(addresses(&config), count)?;
-        let access = AccessLog::start(AccessSink::open(&config.log.access)?)?;
+        let access = AccessLog::start(open(&config.log.access)?)?;
         let resolver = Arc::new(Resolver::default());
         resolver.refresh(&config.pools).await;
         let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot::build(
@@ -143,7 +143,7 @@ impl Server {
                 .collect(),
             self.workers.len(),
         )?;
-        let sink = AccessSink::open(&config.log.access)?;
+        let sink = open(&config.log.access)?;
         self.resolver.refresh(&config.pools).await;
         let next = Snapshot::build(&config, &self.resolver, Some(&self.snapshot.load()));
         // From here on nothing fails.
@@ -171,8 +171,8 @@ impl Server {
     ///
     /// # Errors
     /// The operating system's; lines go on to the old file.
-    pub fn reopen_log(&self, config: &crate::config::AccessTarget) -> io::Result<()> {
-        self.access.switch(AccessSink::open(config)?);
+    pub fn reopen_log(&self, target: &AccessTarget) -> io::Result<()> {
+        self.access.switch(open(target)?);
         Ok(())
     }
 
@@ -230,6 +230,14 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.background.abort();
+    }
+}
+
+fn open(target: &AccessTarget) -> io::Result<AccessSink> {
+    match target {
+        AccessTarget::Off => Ok(AccessSink::off()),
+        AccessTarget::Stdout => Ok(AccessSink::stdout()),
+        AccessTarget::File(path) => AccessSink::file(path),
     }
 }
 

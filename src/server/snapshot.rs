@@ -5,8 +5,9 @@ use std::{cell::RefCell, collections::HashMap, fmt, net::SocketAddr, sync::Arc};
 use arc_swap::{ArcSwap, Cache};
 
 use crate::{
-    config::{AccessTarget, Config},
+    config::{AccessFormat, AccessTarget, Config, Log},
     http::{Site, SiteSource},
+    telemetry::LineFormat,
     upstream::{Pool, Resolver},
 };
 
@@ -27,7 +28,7 @@ impl Snapshot {
             (pool.name.value.clone(), Arc::new(next))
         };
         let pools: HashMap<_, _> = config.pools.iter().map(pool).collect();
-        let access = (config.log.access != AccessTarget::Off).then_some(config.log.access_format);
+        let access = line_format(&config.log);
         let mut sites = Vec::new();
         for listener in &config.listeners {
             let site = Arc::new(Site::new(listener, &config.routes, &pools, access));
@@ -43,6 +44,14 @@ impl Snapshot {
 
     pub(super) fn pools(&self) -> impl Iterator<Item = &Arc<Pool>> {
         self.pools.values()
+    }
+}
+
+fn line_format(log: &Log) -> Option<LineFormat> {
+    match (&log.access, log.access_format) {
+        (AccessTarget::Off, _) => None,
+        (_, AccessFormat::Combined) => Some(LineFormat::Combined),
+        (_, AccessFormat::Json) => Some(LineFormat::Json),
     }
 }
 

@@ -239,7 +239,7 @@ mod tests {
             result: AttemptResult::Status(200),
             connect: Some(Duration::ZERO),
             header: Some(Duration::from_millis(3)),
-            ..attempt.clone()
+            ..attempt
         };
         [attempt, second]
     }

@@ -8,6 +8,7 @@ use std::{
     cell::RefCell,
     fs::{File, OpenOptions},
     io::{self, Write},
+    path::Path,
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
@@ -18,11 +19,10 @@ use std::{
 
 use super::{
     access_format::{write_combined, write_json},
-    access_record::AccessRecord,
+    access_record::{AccessRecord, LineFormat},
     clock::Clock,
     counter::Counter,
 };
-use crate::config::{AccessFormat, AccessTarget};
 
 /// A worker hands its buffer on at this size.
 const BUFFER_SIZE: usize = 32 << 10;
@@ -57,25 +57,29 @@ enum Message {
 }
 
 impl AccessSink {
-    /// Opens `target`; a file is created if absent and appended to.
+    /// Nowhere.
+    pub fn off() -> Self {
+        Self(None)
+    }
+
+    /// Standard output.
+    pub fn stdout() -> Self {
+        Self(Some(Output::Stdout))
+    }
+
+    /// The file at `path`, which is created if absent and appended to.
     ///
     /// # Errors
     /// The operating system's, with the path.
-    pub fn open(target: &AccessTarget) -> io::Result<Self> {
-        Ok(Self(match target {
-            AccessTarget::Off => None,
-            AccessTarget::Stdout => Some(Output::Stdout),
-            AccessTarget::File(path) => {
-                let file = OpenOptions::new().create(true).append(true).open(path);
-                let file = file.map_err(|error| {
-                    io::Error::new(
-                        error.kind(),
-                        format!("access log {}: {error}", path.display()),
-                    )
-                })?;
-                Some(Output::File(file))
-            }
-        }))
+    pub fn file(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        let file = file.map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("access log {}: {error}", path.display()),
+            )
+        })?;
+        Ok(Self(Some(Output::File(file))))
     }
 
     fn write(&mut self, lines: &[u8]) -> io::Result<()> {
@@ -180,11 +184,11 @@ impl AccessWriter {
     }
 
     /// Adds one line.
-    pub fn write(&self, format: AccessFormat, record: &AccessRecord<'_>, clock: &Clock) {
+    pub fn write(&self, format: LineFormat, record: &AccessRecord<'_>, clock: &Clock) {
         let mut buffer = self.buffer.borrow_mut();
         match format {
-            AccessFormat::Combined => write_combined(&mut buffer, record, clock),
-            AccessFormat::Json => write_json(&mut buffer, record, clock),
+            LineFormat::Combined => write_combined(&mut buffer, record, clock),
+            LineFormat::Json => write_json(&mut buffer, record, clock),
         }
         if buffer.len() >= BUFFER_SIZE {
             self.hand_on(&mut buffer);

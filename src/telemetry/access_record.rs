@@ -58,3 +58,12 @@ pub enum AttemptResult {
     /// The client left before there was one.
     Abandoned,
 }
+
+/// How an access line looks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LineFormat {
+    /// nginx's `combined`, and after it the host, the time, and every attempt.
+    Combined,
+    /// One JSON object a line.
+    Json,
+}

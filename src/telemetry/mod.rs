@@ -14,7 +14,7 @@ mod counter;
 
 pub use self::{
     access_log::{AccessLog, AccessSink, AccessWriter},
-    access_record::{AccessRecord, Attempt, AttemptResult},
+    access_record::{AccessRecord, Attempt, AttemptResult, LineFormat},
     clock::Clock,
     counter::Counter,
     event_log::EventLog,

@@ -79,11 +79,11 @@ impl Fields {
     }
 
     /// The values of all fields called `name`, in order.
-    pub(in super::super) fn all<'f, 'n>(&'f self, name: &'n str) -> impl Iterator<Item = &'f [u8]> {
+    pub(in super::super) fn all<'f>(&'f self, name: &str) -> impl Iterator<Item = &'f [u8]> {
         self.spans(name).map(|span| self.slice(span))
     }
 
-    pub(super) fn spans<'f, 'n>(&'f self, name: &'n str) -> impl Iterator<Item = Span> {
+    pub(super) fn spans(&self, name: &str) -> impl Iterator<Item = Span> {
         let named = move |entry: &&Entry| {
             entry.name.len() == name.len() && super::is_name(self.slice(entry.name), name)
         };

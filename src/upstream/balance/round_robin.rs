@@ -131,6 +131,7 @@ mod tests {
                 .count()
         };
         let first: usize = std::thread::scope(|s| {
+            #[expect(clippy::needless_collect, reason = "all four must run at once")]
             let workers: Vec<_> = (0..4).map(|_| s.spawn(count)).collect();
             workers
                 .into_iter()

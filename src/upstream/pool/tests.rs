@@ -68,6 +68,7 @@ fn a_server_that_failed_is_out_until_one_request_has_probed_it() {
     fail_once(&pool, start, 2);
     assert_eq!([0; 4].map(|_| port(&pool, start)), [1; 4]);
     let later = start + Duration::from_secs(10);
+    #[expect(clippy::needless_collect, reason = "all six must be in flight at once")]
     let leases: Vec<_> = (0..6).map(|_| pick(&pool, later, &[]).unwrap()).collect();
     let mut probes: Vec<_> = leases
         .into_iter()

@@ -1,0 +1,24 @@
+//! What lbd promises, one short test for each promise, against an in-process server on a port that the system chose.
+//!
+//! Both ends are ours: raw sockets that say exactly the bytes of the test, and peers that misbehave on purpose
+//! (`support::behaviour`). Nothing here waits a fixed time for something to happen; see `support::wait`.
+
+mod support;
+
+// The support code itself: a client or a peer that lies would make every test below worthless.
+mod doubles;
+
+// One request and its answer.
+mod framing;
+mod headers;
+mod limits;
+mod proxying;
+mod routing;
+
+// The choice of a peer, and what happens when it fails.
+mod balancing;
+mod failover;
+
+// The running server.
+mod logs;
+mod reload;

@@ -1,0 +1,16 @@
+//! What the tests stand on. The order below is the order of dependence.
+
+// Waiting, messages on the wire, files that go away again.
+pub(crate) mod temp;
+pub(crate) mod wait;
+pub(crate) mod wire;
+
+// The two ends: peers that misbehave by name, and clients that say exact bytes or distrust every field.
+pub(crate) mod backend;
+pub(crate) mod behaviour;
+pub(crate) mod client;
+pub(crate) mod peer;
+pub(crate) mod raw;
+
+// The thing under test.
+pub(crate) mod proxy;
