@@ -1,7 +1,7 @@
 //! The house's floors: imports point down only, and rooms on one floor do not know each other.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -20,15 +20,16 @@ fn floor(room: &str) -> Option<usize> {
     FLOORS.iter().position(|rooms| rooms.contains(&room))
 }
 
-fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
+fn sources(directory: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
         if path.is_dir() {
-            sources(&path, found);
+            sources(&path, found)?;
         } else if path.extension().is_some_and(|ending| ending == "rs") {
             found.push(path);
         }
     }
+    Ok(())
 }
 
 /// The rooms that `text` names as `crate::room`, also within `use crate::{…}`.
@@ -73,7 +74,7 @@ fn name(text: &str) -> Option<String> {
 fn imports_point_down_only() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
-    sources(&root, &mut files);
+    sources(&root, &mut files).unwrap();
     let (mut seen, mut faults) = (0, Vec::new());
     for file in files {
         let place = file.strip_prefix(&root).unwrap();
