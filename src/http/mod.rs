@@ -1,11 +1,12 @@
 //! Answer one HTTP request, by forwarding it or not.
 //!
 //! A request's way, in the order of the files: [`serve_connection`] reads a head, `handler` is the
-//! pipeline of stages on one screen, `forward` is the only loop that tries peers, `upload` and
-//! `relay` move the bodies, and `exchange`, when it is dropped, writes the one access line.
+//! pipeline of stages on one screen, `forward` is the only loop that tries peers, `conversation` is
+//! one try, `upload` and `relay` move the bodies, and `exchange`, when it is dropped, writes the one access line.
 
 // A connection, and a request's way through it.
 mod client;
+mod conversation;
 mod exchange;
 mod forward;
 mod handler;

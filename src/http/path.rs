@@ -38,6 +38,44 @@ impl<'a> Path<'a> {
     }
 }
 
+impl Path<'_> {
+    /// The path with `prefix`, which it starts with, replaced by `replacement`. What is below stays
+    /// as it was sent, escapes and all, unless its segments had to be rearranged.
+    pub(super) fn with_prefix_replaced(&self, prefix: &str, replacement: &str) -> Vec<u8> {
+        let mut path = replacement.as_bytes().to_vec();
+        match self
+            .raw
+            .strip_prefix(prefix.as_bytes())
+            .filter(|_| !self.is_rearranged)
+        {
+            Some(below) => append_below(&mut path, below),
+            None => {
+                let mut below = Vec::new();
+                write_escaped(
+                    &mut below,
+                    self.normal
+                        .strip_prefix(prefix.as_bytes())
+                        .unwrap_or_default(),
+                );
+                append_below(&mut path, &below);
+            }
+        }
+        path
+    }
+}
+
+/// Joins a prefix and what is below it with one slash.
+fn append_below(path: &mut Vec<u8>, below: &[u8]) {
+    match (path.last() == Some(&b'/'), below.first() == Some(&b'/')) {
+        (true, true) => path.extend_from_slice(&below[1..]),
+        (false, false) if !below.is_empty() => {
+            path.push(b'/');
+            path.extend_from_slice(below);
+        }
+        _ => path.extend_from_slice(below),
+    }
+}
+
 /// Whether nothing in `raw` needs a second look: the case of almost every request.
 fn is_normal(raw: &[u8]) -> bool {
     let mut previous = 0;
@@ -146,6 +184,25 @@ mod tests {
             "/a%00b",
         ] {
             assert_eq!(normal(raw), None, "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_replaced_prefix_leaves_what_is_below_as_it_was_sent() {
+        for (raw, prefix, replacement, becomes) in [
+            ("/app_a/x/y", "/app_a/", "/", "/x/y"),
+            ("/app_a/", "/app_a/", "/", "/"),
+            ("/app_a/x", "/app_a/", "/remote/", "/remote/x"),
+            ("/app_a/x", "/app_a/", "/remote", "/remote/x"),
+            ("/app_a/x", "/app_a", "/", "/x"),
+            ("/app_a", "/app_a", "/remote", "/remote"),
+            ("/app_a/a%2Fb%20c", "/app_a/", "/", "/a%2Fb%20c"),
+            ("/%61pp_a/b%20c", "/app_a/", "/", "/b%20c"),
+            ("//app_a/../app_a/b%2Fc", "/app_a/", "/", "/b/c"),
+        ] {
+            let path = Path::parse(raw.as_bytes()).unwrap();
+            let replaced = path.with_prefix_replaced(prefix, replacement);
+            assert_eq!(String::from_utf8_lossy(&replaced), becomes, "{raw}");
         }
     }
 

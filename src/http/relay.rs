@@ -1,6 +1,6 @@
 //! A response on its way to the client.
 
-use std::{future::poll_fn, io, task::Poll, time::Duration};
+use std::{future::poll_fn, io, pin::pin, task::Poll, time::Duration};
 
 use tokio::time::Instant;
 
@@ -8,6 +8,7 @@ use super::{
     client::ClientOutput,
     h1::{Decoder, Framing, write_chunk_start, write_last_chunk},
     headers::allowed_trailers,
+    upload::UploadError,
 };
 use crate::net::{Buffer, Stream, Timer};
 
@@ -133,4 +134,20 @@ pub(super) fn framing_for_client(from: Framing, is_http_11: bool) -> Framing {
         Framing::Chunked | Framing::UntilClose => Framing::UntilClose,
         framing => framing,
     }
+}
+
+/// Relays a response while the rest of the request is still being sent. What becomes of that decides nothing any more.
+pub(super) async fn while_sending(
+    relay: impl Future<Output = Result<(), RelayError>>,
+    rest: impl Future<Output = Result<(), UploadError>>,
+) -> Result<(), RelayError> {
+    let (mut relay, mut rest) = (pin!(relay), pin!(rest));
+    let mut is_sending = true;
+    poll_fn(|cx| {
+        if is_sending && rest.as_mut().poll(cx).is_ready() {
+            is_sending = false;
+        }
+        relay.as_mut().poll(cx)
+    })
+    .await
 }

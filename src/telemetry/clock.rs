@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use jiff::{Timestamp, Zoned, tz::TimeZone};
@@ -85,6 +85,13 @@ impl Cached {
             rfc3339: local.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
         }
     }
+}
+
+/// The local time of day after `lasting`, for messages: `10:15:20`.
+pub fn time_of_day_in(lasting: Duration) -> String {
+    let now = Zoned::now();
+    let then = now.checked_add(lasting).unwrap_or(now);
+    then.strftime("%H:%M:%S").to_string()
 }
 
 #[cfg(test)]

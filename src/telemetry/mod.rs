@@ -15,7 +15,7 @@ mod counter;
 pub use self::{
     access_log::{AccessLog, AccessSink, AccessWriter},
     access_record::{AccessRecord, Attempt, AttemptResult, LineFormat},
-    clock::Clock,
+    clock::{Clock, time_of_day_in},
     counter::Counter,
     event_log::EventLog,
 };

@@ -8,8 +8,9 @@ use super::{
     failure::Failure,
     health::Change,
     peer::{Member, Peer},
-    pool::{PeerSet, Pool},
+    peer_set::{PeerSet, Place},
 };
+use crate::telemetry::time_of_day_in;
 
 /// Counts as one request in flight while it lives. Its end says what the peer is like: [`succeeded`]
 /// and [`failed`] do; dropped without either (a client that left) it says nothing.
@@ -18,29 +19,16 @@ use super::{
 /// [`failed`]: Self::failed
 #[derive(Debug)]
 pub struct Lease {
-    pool: Arc<Pool>,
     set: Arc<PeerSet>,
     place: Place,
     /// Whether this request is the one that probes a peer that is out.
     probes: bool,
 }
 
-/// Where in a [`PeerSet`] a member stands.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
-    pub(super) backup: bool,
-    pub(super) index: usize,
-}
-
 impl Lease {
     /// The member at `place` must have been counted as in flight by the caller.
-    pub(super) fn new(pool: Arc<Pool>, set: Arc<PeerSet>, place: Place, probes: bool) -> Self {
-        Self {
-            pool,
-            set,
-            place,
-            probes,
-        }
+    pub(super) fn new(set: Arc<PeerSet>, place: Place, probes: bool) -> Self {
+        Self { set, place, probes }
     }
 
     /// The peer.
@@ -59,12 +47,12 @@ impl Lease {
 
     /// The peer gave a full response head.
     pub fn succeeded(&mut self, now: Instant) {
-        self.pool.note_alive();
+        self.set.light().goes_on();
         let probed = std::mem::take(&mut self.probes);
         if let Some(Change::CameBack { after }) = self.peer().health.succeeded(now, probed) {
             tracing::info!(
                 "pool {}: server {} is back after {:.1} s",
-                self.pool.name(),
+                self.set.pool(),
                 self.peer().label(),
                 after.as_secs_f64()
             );
@@ -84,7 +72,7 @@ impl Lease {
         }
         let limit = self.member().limit;
         self.set.note_failure(self.place, limit.max_fails);
-        let (pool, server) = (self.pool.name(), self.peer().label());
+        let (pool, server) = (self.set.pool(), self.peer().label());
         match self.peer().health.failed(now, probed, limit) {
             Some(Change::WentOut { lasting, failures }) => tracing::warn!(
                 "pool {pool}: server {server} is out until {}: {failures} failed within {:?}, the last: {reason}",
@@ -109,13 +97,4 @@ impl Drop for Lease {
         }
         self.peer().in_flight.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// The local time of day after `lasting`, for messages.
-pub(super) fn time_of_day_in(lasting: std::time::Duration) -> String {
-    let now = jiff::Zoned::now();
-    now.checked_add(lasting)
-        .unwrap_or(now)
-        .strftime("%H:%M:%S")
-        .to_string()
 }

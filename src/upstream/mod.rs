@@ -9,6 +9,7 @@ mod balance;
 mod health;
 mod lease;
 mod peer;
+mod peer_set;
 mod pool;
 
 // Connections to them.
@@ -28,7 +29,8 @@ pub use self::{
     keepalive::{Connection, Keepalive},
     lease::Lease,
     peer::{Peer, PeerId},
-    pool::{NoLivePeer, PickContext, Pool},
+    peer_set::PickContext,
+    pool::{NoLivePeer, Pool},
     resolve::Resolver,
     retry::{RetryPolicy, TrySoFar},
 };

@@ -1,7 +1,14 @@
+use std::net::IpAddr;
+
+use tokio::time::Instant;
+
 use super::*;
 use crate::{
     config::SourceFile,
-    upstream::failure::{Failure, FailureKind},
+    upstream::{
+        failure::{Failure, FailureKind},
+        peer::PeerId,
+    },
 };
 
 const DIED: Failure = Failure {

@@ -1,0 +1,278 @@
+//! The members of a pool at one time, and who of them is chosen.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{
+    balance::{IpHash, RoundRobin},
+    health::Admission,
+    peer::{Member, Peer, PeerId},
+    resolve::Resolver,
+};
+use crate::{
+    config::{self, Balance, ServerSpec},
+    telemetry::time_of_day_in,
+};
+
+/// Members, and whose turn it is. Replaced as a whole when DNS changes.
+#[derive(Debug)]
+pub(super) struct PeerSet {
+    light: Arc<Light>,
+    primary: Tier,
+    backup: Tier,
+}
+
+/// Whether a pool had anybody to answer: so that it is said once, not for each request.
+#[derive(Debug)]
+pub(super) struct Light {
+    pool: String,
+    is_dark: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Tier {
+    members: Vec<Member>,
+    round_robin: RoundRobin,
+    ip_hash: Option<IpHash>,
+}
+
+/// Where in a [`PeerSet`] a member stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    backup: bool,
+    index: usize,
+}
+
+/// What a choice depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct PickContext<'a> {
+    /// The time of the choice.
+    pub now: Instant,
+    /// The client, seen through trusted proxies.
+    pub client: IpAddr,
+    /// Peers that this request has tried.
+    pub tried: &'a [PeerId],
+}
+
+impl Light {
+    pub(super) fn new(pool: &str) -> Self {
+        Self {
+            pool: pool.to_owned(),
+            is_dark: AtomicBool::new(false),
+        }
+    }
+
+    /// Nobody could be chosen; somebody may be tried again after `retry_in`.
+    pub(super) fn goes_out(&self, retry_in: Option<Duration>) {
+        if !self.is_dark.swap(true, Ordering::Relaxed) {
+            let until = retry_in.map_or_else(String::new, |lasting| {
+                format!(" until {}", time_of_day_in(lasting))
+            });
+            tracing::error!(
+                "pool {}: no live server{until}; its routes answer 502",
+                self.pool
+            );
+        }
+    }
+
+    /// A peer answered.
+    pub(super) fn goes_on(&self) {
+        if self.is_dark.load(Ordering::Relaxed) && self.is_dark.swap(false, Ordering::Relaxed) {
+            tracing::info!("pool {}: has a live server again", self.pool);
+        }
+    }
+}
+
+impl PeerSet {
+    pub(super) fn build(
+        config: &config::Pool,
+        resolver: &Resolver,
+        known: &HashMap<SocketAddr, Arc<Peer>>,
+        light: Arc<Light>,
+    ) -> Self {
+        let tier = |backup| {
+            let specs = config.servers.iter().filter(|spec| spec.backup == backup);
+            let members = specs
+                .flat_map(|spec| members_of(spec, resolver, known))
+                .collect();
+            Tier::new(members, config.balance)
+        };
+        Self {
+            light,
+            primary: tier(false),
+            backup: tier(true),
+        }
+    }
+
+    /// The name of the pool.
+    pub(super) fn pool(&self) -> &str {
+        &self.light.pool
+    }
+
+    pub(super) fn light(&self) -> &Arc<Light> {
+        &self.light
+    }
+
+    /// How long until the first of those that are out may be tried.
+    pub(super) fn retry_in(&self, now: Instant) -> Option<Duration> {
+        let returns =
+            self.members()
+                .filter(|member| !member.down)
+                .filter_map(|member| match member.peer.health.admission(now) {
+                    Admission::Refused { until } => until,
+                    Admission::Admitted | Admission::Probe => None,
+                });
+        returns.min().map(|until| until.duration_since(now))
+    }
+
+    /// Where the chosen member stands, and whether its request is a probe.
+    pub(super) fn pick(&self, context: &PickContext<'_>) -> Option<(Place, bool)> {
+        let only_usable = self.is_only_usable();
+        let from = |backup, tier: &Tier| {
+            tier.pick(context, only_usable)
+                .map(|(index, probes)| (Place { backup, index }, probes))
+        };
+        from(false, &self.primary).or_else(|| from(true, &self.backup))
+    }
+
+    pub(super) fn members(&self) -> impl Iterator<Item = &Member> {
+        self.primary.members.iter().chain(&self.backup.members)
+    }
+
+    pub(super) fn peers(&self) -> HashMap<SocketAddr, Arc<Peer>> {
+        self.members()
+            .map(|member| (member.peer.address(), Arc::clone(&member.peer)))
+            .collect()
+    }
+
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        self.members().map(|member| member.peer.address()).collect()
+    }
+
+    pub(super) fn labels(&self) -> Vec<&str> {
+        self.members()
+            .map(|member| &**member.peer.label())
+            .collect()
+    }
+
+    pub(super) fn member(&self, place: Place) -> &Member {
+        &self.tier(place).members[place.index]
+    }
+
+    /// Whether there is but one that can be used at all: then its failures change nothing, for
+    /// there is nobody better.
+    pub(super) fn is_only_usable(&self) -> bool {
+        self.members().filter(|member| !member.down).take(2).count() == 1
+    }
+
+    pub(super) fn note_failure(&self, place: Place, max_fails: u32) {
+        self.tier(place).round_robin.failed(place.index, max_fails);
+    }
+
+    fn tier(&self, place: Place) -> &Tier {
+        if place.backup {
+            &self.backup
+        } else {
+            &self.primary
+        }
+    }
+}
+
+/// One member for each address that `spec` stands for.
+fn members_of(
+    spec: &ServerSpec,
+    resolver: &Resolver,
+    known: &HashMap<SocketAddr, Arc<Peer>>,
+) -> Vec<Member> {
+    let addresses = resolver.addresses(&spec.address);
+    let peer = |address: &SocketAddr| match known.get(address) {
+        Some(peer) => Arc::clone(peer),
+        None => Arc::new(Peer::new(
+            &resolver.label(&spec.address, *address),
+            *address,
+        )),
+    };
+    addresses
+        .iter()
+        .map(|address| Member::new(peer(address), spec))
+        .collect()
+}
+
+impl Tier {
+    fn new(members: Vec<Member>, balance: Balance) -> Self {
+        let weights = || members.iter().map(|member| member.weight);
+        let ip_hash = (balance == Balance::IpHash).then(|| IpHash::new(weights()));
+        Self {
+            round_robin: RoundRobin::new(weights()),
+            ip_hash,
+            members,
+        }
+    }
+
+    /// The chosen member's index, and whether its request is a probe.
+    fn pick(&self, context: &PickContext<'_>, only_usable: bool) -> Option<(usize, bool)> {
+        let mut probes = false;
+        let may_use = |index: usize| self.members[index].admission(context, only_usable) != Use::No;
+        let mut claim = |index: usize| {
+            let member = &self.members[index];
+            let claimed = match member.admission(context, only_usable) {
+                Use::No => false,
+                Use::Yes => true,
+                Use::AsProbe => {
+                    probes = member.peer.health.claim_probe(context.now);
+                    probes
+                }
+            };
+            claimed && member.enter()
+        };
+        let by_hash = self
+            .ip_hash
+            .as_ref()
+            .and_then(|hash| hash.pick(context.client, &mut claim));
+        let index = match by_hash {
+            Some(index) => index,
+            None => self.round_robin.pick(may_use, claim)?,
+        };
+        Some((index, probes))
+    }
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Use {
+    No,
+    Yes,
+    AsProbe,
+}
+
+impl Member {
+    fn admission(&self, context: &PickContext<'_>, only_usable: bool) -> Use {
+        if self.down || context.tried.contains(&self.peer.id()) || self.is_full() {
+            return Use::No;
+        }
+        match self.peer.health.admission(context.now) {
+            Admission::Admitted => Use::Yes,
+            Admission::Probe => Use::AsProbe,
+            Admission::Refused { .. } if only_usable => Use::Yes,
+            Admission::Refused { .. } => Use::No,
+        }
+    }
+
+    /// Counts one more request in flight, unless another worker took the last place meanwhile.
+    fn enter(&self) -> bool {
+        let before = self.peer.in_flight.fetch_add(1, Ordering::Relaxed);
+        if self.max_conns > 0 && before >= self.max_conns {
+            self.peer.in_flight.fetch_sub(1, Ordering::Relaxed);
+            return false;
+        }
+        true
+    }
+}
