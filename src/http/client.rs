@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 use tokio::time::Instant;
 
 use super::h1::{Decoder, Framing};
-use crate::net::{Buffer, Deadline, Stream, Timer};
+use crate::net::{Buffer, BufferPool, Deadline, Stream, Timer};
 
 /// How long a connection is read from after the last byte was written, so that the response is not
 /// lost to a reset (nginx `lingering_time`, `lingering_timeout`).
@@ -28,6 +28,7 @@ pub(super) struct Client {
 pub(super) struct ClientInput<'c> {
     pub(super) stream: &'c Stream,
     pub(super) input: &'c mut Buffer,
+    pub(super) buffers: &'c BufferPool,
     pub(super) timer: &'c mut Timer,
     /// For each read.
     pub(super) patience: Duration,

@@ -59,6 +59,7 @@ pub(super) struct Patience {
 pub(super) struct Conversation<'r> {
     connection: Connection,
     input: Buffer,
+    buffers: &'r BufferPool,
     request: &'r RequestHead,
     patience: Patience,
     heard: Heard,
@@ -78,13 +79,14 @@ struct Heard {
 impl<'r> Conversation<'r> {
     pub(super) fn new(
         connection: Connection,
-        input: Buffer,
+        buffers: &'r BufferPool,
         request: &'r RequestHead,
         patience: Patience,
     ) -> Self {
         Self {
             connection,
-            input,
+            input: Buffer::default(),
+            buffers,
             request,
             patience,
             heard: Heard::default(),
@@ -96,7 +98,6 @@ impl<'r> Conversation<'r> {
         mut self,
         client: &mut Client,
         upload: &mut Upload,
-        buffers: &BufferPool,
     ) -> Result<Answered, TryError> {
         match self.exchange(client, upload).await {
             Ok(response) => Ok(Answered {
@@ -105,7 +106,7 @@ impl<'r> Conversation<'r> {
                 response,
             }),
             Err(error) => {
-                buffers.give(self.input);
+                self.buffers.give(self.input);
                 Err(error)
             }
         }
@@ -138,6 +139,7 @@ impl<'r> Conversation<'r> {
         let mut source = ClientInput {
             stream,
             input,
+            buffers: self.buffers,
             timer: reading,
             patience: body_patience,
         };
@@ -154,6 +156,7 @@ impl<'r> Conversation<'r> {
         let mut head = HeadReader {
             peer,
             input: &mut self.input,
+            buffers: self.buffers,
             request: self.request,
             client: output,
             heard,
@@ -232,6 +235,7 @@ impl Heard {
 struct HeadReader<'h> {
     peer: &'h Stream,
     input: &'h mut Buffer,
+    buffers: &'h BufferPool,
     request: &'h RequestHead,
     client: ClientOutput<'h>,
     heard: &'h Heard,
@@ -255,13 +259,12 @@ impl HeadReader<'_> {
                 Ok(None) => {}
                 Err(InvalidResponse(reason)) => return Err(invalid(reason)),
             }
-            let n = poll_fn(|cx| self.peer.poll_read(cx, self.input.space())).await;
+            let n = poll_fn(|cx| self.buffers.poll_fill(cx, self.peer, self.input)).await;
             match n.map_err(|error| self.heard.failed(&error))? {
                 0 if !self.input.is_empty() => return Err(invalid("closed within the header")),
                 0 => return Err(self.heard.failed(&io::ErrorKind::UnexpectedEof.into())),
-                n => self.input.filled(n),
+                _ => self.heard.note(),
             }
-            self.heard.note();
         }
     }
 

@@ -44,12 +44,6 @@ impl Forwarding<'_, '_> {
     /// What the client is to be told, if nothing was sent to it yet.
     pub(super) async fn run(mut self) -> Result<After, HttpError> {
         let mut upload = Upload::new(self.request.body, self.route.max_body);
-        if may_be_long(self.request.body) {
-            self.exchange
-                .context
-                .buffers
-                .lengthen(&mut self.client.input);
-        }
         let mut tried: Vec<PeerId> = Vec::new();
         let mut lease = self.pick(&tried).map_err(no_live_peer)?;
         loop {
@@ -145,15 +139,17 @@ impl Forwarding<'_, '_> {
         upload: &mut Upload,
     ) -> Result<Answered, TryError> {
         upload.begin(self.peer_head(lease, upload));
-        let context = self.exchange.context;
         let patience = Patience {
             client: self.exchange.site.timeouts,
             peer: self.forward.timeouts,
         };
-        let input = context.buffers.long();
-        Conversation::new(connection, input, self.request, patience)
-            .run(self.client, upload, &context.buffers)
-            .await
+        let conversation = Conversation::new(
+            connection,
+            &self.exchange.context.buffers,
+            self.request,
+            patience,
+        );
+        conversation.run(self.client, upload).await
     }
 
     fn peer_head(&self, lease: &Lease, upload: &Upload) -> Vec<u8> {
@@ -224,12 +220,14 @@ impl Forwarding<'_, '_> {
         let mut source = ClientInput {
             stream,
             input: client_input,
+            buffers: &context.buffers,
             timer: reading,
             patience: site.timeouts.body,
         };
         let relay = Relay {
             peer: &connection.stream,
             input: &mut input,
+            buffers: &context.buffers,
             timer,
             patience: self.forward.timeouts.read,
             decoder: Decoder::new(response.body),
@@ -299,15 +297,6 @@ impl Forwarding<'_, '_> {
             rewrite,
         };
         write_client_head(head, self.exchange, self.request, response, &client);
-    }
-}
-
-/// Whether a body framed by `framing` is worth a long buffer.
-fn may_be_long(framing: Framing) -> bool {
-    match framing {
-        Framing::None => false,
-        Framing::Length(length) => length > 16 << 10,
-        Framing::Chunked | Framing::UntilClose => true,
     }
 }
 

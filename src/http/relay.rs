@@ -10,7 +10,7 @@ use super::{
     headers::allowed_trailers,
     upload::UploadError,
 };
-use crate::net::{Buffer, Stream, Timer};
+use crate::net::{Buffer, BufferPool, Stream, Timer};
 
 /// Payload up to this size is copied behind its framing and sent with it; more is sent from where it lies.
 const COPIED: usize = 8 << 10;
@@ -20,6 +20,7 @@ pub(super) struct Relay<'r> {
     pub(super) peer: &'r Stream,
     /// What was read from the peer and not yet used.
     pub(super) input: &'r mut Buffer,
+    pub(super) buffers: &'r BufferPool,
     pub(super) timer: &'r mut Timer,
     /// For each read from the peer.
     pub(super) patience: Duration,
@@ -106,7 +107,7 @@ impl Relay<'_> {
     async fn receive(&mut self) -> Result<(), RelayError> {
         let mut deadline = None;
         let n = poll_fn(|cx| {
-            if let Poll::Ready(read) = self.peer.poll_read(cx, self.input.space()) {
+            if let Poll::Ready(read) = self.buffers.poll_fill(cx, self.peer, self.input) {
                 return Poll::Ready(read.map_err(|_| RelayError::Peer));
             }
             let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.patience);
@@ -119,7 +120,6 @@ impl Relay<'_> {
                 .map(|()| Err(RelayError::Client))
         })
         .await?;
-        self.input.filled(n);
         if n == 0 {
             return self.decoder.end().map_err(|_| RelayError::Peer);
         }

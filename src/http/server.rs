@@ -126,6 +126,7 @@ async fn serve_request(
     let seen = ClientSeen::new(arrival.client, arrival.port);
     match read_head(client, site, started).await {
         Ok(request) => {
+            context.buffers.release(&mut client.input);
             let mut exchange = Exchange::new(context, Arc::clone(site), seen, &request, started);
             handle(client, &mut exchange, &request).await
         }

@@ -5,7 +5,7 @@
 //!
 //! [`Upload::run`] may be dropped at any await and called again: all that it knows is in `self`.
 
-use std::{io, time::Duration};
+use std::{future::poll_fn, io, time::Duration};
 
 use http::StatusCode;
 
@@ -156,20 +156,11 @@ impl Upload {
 
     async fn receive(&mut self, client: &mut ClientInput<'_>) -> Result<(), UploadError> {
         let deadline = Deadline::After(client.patience);
-        match client
-            .stream
-            .read(client.input.space(), client.timer, deadline)
-            .await
-        {
-            Ok(0) => Err(UploadError::Gone),
-            Ok(n) => {
-                client.input.filled(n);
-                Ok(())
-            }
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(UploadError::Client(
-                HttpError::client(StatusCode::REQUEST_TIMEOUT, "request body too slow"),
-            )),
-            Err(_) => Err(UploadError::Gone),
+        let read = poll_fn(|cx| client.buffers.poll_fill(cx, client.stream, client.input));
+        match client.timer.limit(deadline, read).await {
+            None => Err(UploadError::Client(TOO_SLOW)),
+            Some(Ok(0) | Err(_)) => Err(UploadError::Gone),
+            Some(Ok(_)) => Ok(()),
         }
     }
 
@@ -227,6 +218,8 @@ impl Upload {
 /// The answer to a body that the route does not allow.
 pub(super) const TOO_LARGE: HttpError =
     HttpError::client(StatusCode::PAYLOAD_TOO_LARGE, "request body too large");
+
+const TOO_SLOW: HttpError = HttpError::client(StatusCode::REQUEST_TIMEOUT, "request body too slow");
 
 fn refuse(error: BodyError) -> UploadError {
     let reason = match error {

@@ -4,7 +4,13 @@
 //! request, the last one given back first, so that it is still in the processor's cache; an idle
 //! connection holds none.
 
-use std::cell::RefCell;
+use std::{
+    cell::RefCell,
+    io,
+    task::{Context, Poll, ready},
+};
+
+use super::stream::Stream;
 
 /// For heads and short bodies: a thousand slow clients take 16 MB.
 const SHORT: usize = 16 << 10;
@@ -91,13 +97,30 @@ impl BufferPool {
         take(&self.long, LONG)
     }
 
-    /// Puts what waits in `buffer` into a long one.
-    pub fn lengthen(&self, buffer: &mut Buffer) {
-        if buffer.bytes.len() < LONG {
-            let mut long = self.long();
-            long.space()[..buffer.len()].copy_from_slice(buffer.data());
-            long.filled(buffer.len());
-            self.give(std::mem::replace(buffer, long));
+    /// Polls `stream` for at least one byte behind what waits in `buffer`; 0 is the end. While it
+    /// waits with an empty buffer it holds no memory, so that a thousand waits share one buffer.
+    pub fn poll_fill(
+        &self,
+        cx: &mut Context<'_>,
+        stream: &Stream,
+        buffer: &mut Buffer,
+    ) -> Poll<io::Result<usize>> {
+        if buffer.is_empty() {
+            self.release(buffer);
+            ready!(stream.poll_readable(cx));
+            *buffer = self.long();
+        }
+        let read = stream.poll_read(cx, buffer.space());
+        if let Poll::Ready(Ok(n)) = &read {
+            buffer.filled(*n);
+        }
+        read
+    }
+
+    /// Takes the memory of `buffer` back if nothing waits in it.
+    pub fn release(&self, buffer: &mut Buffer) {
+        if buffer.is_empty() {
+            self.give(std::mem::take(buffer));
         }
     }
 
@@ -165,15 +188,5 @@ mod tests {
         pool.give(a);
         pool.give(b);
         assert_eq!(pool.long().bytes.as_ptr(), last);
-    }
-
-    #[test]
-    fn a_buffer_is_lengthened_with_what_waits_in_it() {
-        let pool = BufferPool::default();
-        let mut buffer = pool.short();
-        read(&mut buffer, b"xhello");
-        buffer.consume(1);
-        pool.lengthen(&mut buffer);
-        assert_eq!((buffer.data(), buffer.bytes.len()), (&b"hello"[..], LONG));
     }
 }
