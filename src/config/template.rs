@@ -102,15 +102,6 @@ impl Template {
         }
         Ok(Self { parts })
     }
-
-    /// The text, where it names no variable.
-    pub fn as_literal(&self) -> Option<&str> {
-        match self.parts.as_slice() {
-            [] => Some(""),
-            [Part::Literal(text)] => Some(text),
-            _ => None,
-        }
-    }
 }
 
 /// Splits `name…` or `{name}…` after a dollar sign.

@@ -1,6 +1,6 @@
 //! Let an operator steer the running server: signals, the control socket, the service manager.
 //!
-//! All of it runs on the control thread. Whatever arrives becomes one of a few [`Request`]s, so that
+//! All of it runs on the control thread. Whatever arrives becomes one of a few `Request`s, so that
 //! `kill -HUP`, `lbd reload` and `lbd -s reload` cannot come to differ.
 
 mod signals;

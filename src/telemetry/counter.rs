@@ -12,11 +12,6 @@ impl Counter {
         Self(AtomicU64::new(0))
     }
 
-    /// Counts one event.
-    pub fn increment(&self) {
-        self.add(1);
-    }
-
     /// Counts `n` events.
     pub fn add(&self, n: u64) {
         self.0.fetch_add(n, Ordering::Relaxed);

@@ -31,11 +31,6 @@ impl Connection {
             requests: 0,
         }
     }
-
-    /// Whether it carried a request before: then its peer may have closed it just now.
-    pub fn is_reused(&self) -> bool {
-        self.requests > 0
-    }
 }
 
 /// Idle connections of one worker, by peer.
