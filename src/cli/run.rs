@@ -12,7 +12,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::{check, terminal::complain};
 use crate::{
     config::Config,
-    control,
+    control::Control,
     server::{Reloader, Server},
     telemetry::EventLog,
 };
@@ -37,15 +37,15 @@ fn serve(file: &Path, config: Config) -> Result<(), Box<dyn std::error::Error>> 
     raise_descriptor_limit();
     // A reload must find the file wherever the process may go.
     let file = std::path::absolute(file)?;
-    let socket = control::bind(&config.control)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
+        let control = Control::open(&config.control)?;
         let server = Arc::new(Server::start(config.clone()).await?);
         let _pid_file = PidFile::write(config.pid.clone())?;
         let reloader = Arc::new(Reloader::new(file, config, Arc::clone(&server), log));
-        control::run(server, reloader, socket).await?;
+        control.run(server, reloader).await?;
         Ok(())
     })
 }

@@ -9,7 +9,7 @@ use http::StatusCode;
 use rustix::process::{Pid, Signal as UnixSignal, kill_process};
 
 use super::{
-    EXIT_CONFIG, Signal,
+    EXIT_CONFIG, Signal, check,
     terminal::{complain, say},
 };
 use crate::{
@@ -40,6 +40,12 @@ pub(super) fn steer(signal: Signal, file: &Path, control: Option<PathBuf>) -> Ex
         }
     }
     if let Some(pid) = source.as_ref().and_then(running_pid) {
+        // Nobody would hear of the faults but the log.
+        if matches!(signal, Signal::Reload)
+            && let Err(code) = check::load(file)
+        {
+            return code;
+        }
         return send(pid, signal);
     }
     let tried: Vec<_> = sockets
@@ -90,8 +96,8 @@ fn report(reply: &Reply) -> ExitCode {
             complain(reply.text.trim_end());
             ExitCode::from(EXIT_CONFIG)
         }
-        status => {
-            complain(format_args!("lbd: {status}: {}", reply.text.trim_end()));
+        _ => {
+            complain(format_args!("lbd: {}", reply.text.trim_end()));
             ExitCode::FAILURE
         }
     }
@@ -99,8 +105,7 @@ fn report(reply: &Reply) -> ExitCode {
 
 /// The process that the file's `pid` names, if there is one.
 fn running_pid(source: &SourceFile) -> Option<Pid> {
-    let path = config::load(source).ok()?.config.pid?;
-    let text = std::fs::read_to_string(path).ok()?;
+    let text = std::fs::read_to_string(config::pid_of(source)?).ok()?;
     let pid = Pid::from_raw(text.trim().parse().ok()?)?;
     rustix::process::test_kill_process(pid).ok().map(|()| pid)
 }

@@ -29,6 +29,9 @@ pub struct Listener {
     pub max_uri: usize,
     /// The name to put in `Via`; absent: no `Via` is added.
     pub via: Option<String>,
+    /// Whether fields with `_` in their name are passed on. Many apps cannot tell `X_Real_IP` from
+    /// `X-Real-IP`, so that anybody could forge the latter (nginx `underscores_in_headers`).
+    pub underscores_in_headers: bool,
 }
 
 /// How long a client may take (nginx `client_header_timeout`, `client_body_timeout`, `send_timeout`, `keepalive_timeout`).
@@ -78,6 +81,10 @@ impl Listener {
             max_header: read_limit(&section, "max_header").unwrap_or(DEFAULT_MAX_HEADER),
             max_uri: read_limit(&section, "max_uri").unwrap_or(DEFAULT_MAX_URI),
             via: section.get("via").and_then(|v| read_via(&v)),
+            underscores_in_headers: section
+                .get("underscores_in_headers")
+                .and_then(|v| v.boolean())
+                .unwrap_or(false),
         };
         if let Some(value) = section.get("proxy_protocol")
             && value.boolean() == Some(true)

@@ -112,10 +112,23 @@ pub fn load(source: &SourceFile) -> Result<Loaded, Report> {
 
 /// The control socket that `source` names, however broken the rest of it is.
 pub fn control_of(source: &SourceFile) -> Control {
+    leniently(source, read_control)
+}
+
+/// The pid file that `source` names, however broken the rest of it is.
+pub fn pid_of(source: &SourceFile) -> Option<PathBuf> {
+    leniently(source, read_pid)
+}
+
+fn leniently<T>(source: &SourceFile, read: impl FnOnce(&Section<'_>) -> T) -> T {
     let (table, _) = DeTable::parse_recoverable(source.text());
     let faults = Faults::default();
-    let section = Section::new("the file", table.get_ref(), table.span(), &faults);
-    read_control(&section)
+    read(&Section::new(
+        "the file",
+        table.get_ref(),
+        table.span(),
+        &faults,
+    ))
 }
 
 fn syntax_fault(error: &toml::de::Error) -> Diagnostic {
@@ -137,10 +150,7 @@ fn read(section: Section<'_>) -> Config {
     let config = Config {
         workers: section.get("workers").and_then(|v| read_workers(&v)),
         control: read_control(&section),
-        pid: section
-            .get("pid")
-            .and_then(|v| v.string())
-            .map(|path| PathBuf::from(path.value)),
+        pid: read_pid(&section),
         shutdown_timeout: section
             .get("shutdown_timeout")
             .and_then(|v| v.duration())
@@ -176,6 +186,13 @@ fn read_control(section: &Section<'_>) -> Control {
         Some(text) if *text == "off" => Control::Off,
         Some(text) => Control::Path(PathBuf::from(text.value)),
     }
+}
+
+fn read_pid(section: &Section<'_>) -> Option<PathBuf> {
+    section
+        .get("pid")
+        .and_then(|v| v.string())
+        .map(|path| PathBuf::from(path.value))
 }
 
 fn read_pools(section: &Section<'_>) -> Vec<Pool> {

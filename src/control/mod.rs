@@ -7,13 +7,16 @@ mod signals;
 mod socket;
 mod systemd;
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
-pub use self::socket::{Reply, Verb, ask, bind, candidates};
-use self::{signals::Signals, socket::ControlSocket};
-use crate::server::{Reloader, Server};
+pub use self::socket::{Reply, Verb, ask, candidates};
+use self::{signals::Signals, socket::BoundSocket};
+use crate::{
+    config,
+    server::{Reloader, Server},
+};
 
 /// What an operator can ask of the running server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -26,43 +29,60 @@ enum Request {
     Quit,
 }
 
-/// Steers `server` until it has ended.
-///
-/// # Errors
-/// The operating system's, if it delivers no signals.
-pub async fn run(
-    server: Arc<Server>,
-    reloader: Arc<Reloader>,
-    socket: Option<(PathBuf, std::os::unix::net::UnixListener)>,
-) -> io::Result<()> {
-    let mut signals = Signals::new()?;
-    let (requests, mut requested) = mpsc::unbounded_channel();
-    let _socket = match socket {
-        Some((path, listener)) => Some(ControlSocket::serve(
-            path,
-            listener,
-            Arc::clone(&reloader),
-            requests,
-        )?),
-        None => None,
-    };
-    let watchdog = tokio::spawn(systemd::feed_watchdog(Arc::clone(&server)));
-    systemd::ready();
-    let ending = loop {
-        let request = tokio::select! {
-            request = signals.next() => request,
-            Some(request) = requested.recv() => request,
+/// The ways in, open before there is anything to steer: a signal that comes while the server starts
+/// is heeded when it has, rather than ending the process.
+#[derive(Debug)]
+pub struct Control {
+    signals: Signals,
+    socket: Option<BoundSocket>,
+}
+
+impl Control {
+    /// Takes over the process's signals and binds the control socket that `config` describes. Needs a
+    /// tokio runtime.
+    ///
+    /// # Errors
+    /// Signals cannot be had, the socket cannot be bound, or another lbd answers on it.
+    pub fn open(config: &config::Control) -> io::Result<Self> {
+        Ok(Self {
+            socket: BoundSocket::bind(config)?,
+            signals: Signals::new()?,
+        })
+    }
+
+    /// Steers `server` until it has ended.
+    ///
+    /// # Errors
+    /// The socket cannot be served.
+    pub async fn run(self, server: Arc<Server>, reloader: Arc<Reloader>) -> io::Result<()> {
+        let Self {
+            mut signals,
+            socket,
+        } = self;
+        let (requests, mut requested) = mpsc::unbounded_channel();
+        let _served = match socket {
+            Some(socket) => Some(socket.serve(Arc::clone(&reloader), requests)?),
+            None => None,
         };
-        match request {
-            Request::Reload => reload(&reloader).await,
-            Request::Reopen => reopen(&reloader).await,
-            Request::Stop | Request::Quit => break request,
-        }
-    };
-    systemd::stopping();
-    end(&server, &reloader, ending, signals, requested).await;
-    watchdog.abort();
-    Ok(())
+        let watchdog = tokio::spawn(systemd::feed_watchdog(Arc::clone(&server)));
+        systemd::ready();
+        let ending = loop {
+            let request = tokio::select! {
+                request = signals.next() => request,
+                Some(request) = requested.recv() => request,
+            };
+            match request {
+                Request::Reload => reload(&reloader).await,
+                Request::Reopen => reopen(&reloader).await,
+                Request::Stop | Request::Quit => break request,
+            }
+        };
+        // A worker that is ending owes nobody a sign of life.
+        watchdog.abort();
+        systemd::stopping();
+        end(&server, &reloader, ending, signals, requested).await;
+        Ok(())
+    }
 }
 
 /// Ends `server`; a further request to stop hurries: QUIT, then TERM, then TERM again.
@@ -90,7 +110,8 @@ async fn end(
             };
             match request {
                 Request::Stop if deadline.is_some() => {
-                    return tracing::warn!("stopped at once, as asked again");
+                    tracing::warn!("stopping at once, as asked again");
+                    return server.shutdown(Some(Duration::ZERO)).await;
                 }
                 Request::Stop => break deadline = Some(timeout),
                 Request::Reload | Request::Reopen | Request::Quit => {}

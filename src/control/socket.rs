@@ -24,7 +24,10 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::mpsc;
 
 use super::Request;
-use crate::{config::Control, server::Reloader};
+use crate::{
+    config::Control,
+    server::{ReloadError, Reloader},
+};
 
 /// What can be asked over the socket.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -59,7 +62,7 @@ impl Verb {
 /// What the running server answered.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Reply {
-    /// 200; 422 if the file cannot be served; or another status.
+    /// 200; 422 if the file has faults; 409 if the system does not give what it asks for.
     pub status: StatusCode,
     /// For the operator.
     pub text: String,
@@ -87,20 +90,62 @@ pub fn candidates(control: &Control) -> Vec<PathBuf> {
     }
 }
 
-/// Binds the socket that `control` describes; `None` if there is to be none.
-///
-/// # Errors
-/// No candidate can be bound, or another lbd answers on one.
-pub fn bind(control: &Control) -> io::Result<Option<(PathBuf, UnixListener)>> {
-    let mut reason = None;
-    for path in candidates(control) {
-        match bind_at(&path, *control == Control::Default) {
-            Ok(listener) => return Ok(Some((path, listener))),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
-            Err(error) => reason = Some(explain(&path, &error)),
+/// The socket, bound. Its file goes with it.
+#[derive(Debug)]
+pub(super) struct BoundSocket {
+    path: PathBuf,
+    listener: Option<UnixListener>,
+}
+
+impl BoundSocket {
+    /// Binds the socket that `control` describes; `None` if there is to be none.
+    pub(super) fn bind(control: &Control) -> io::Result<Option<Self>> {
+        let mut reason = None;
+        for path in candidates(control) {
+            match bind_at(&path, *control == Control::Default) {
+                Ok(listener) => {
+                    return Ok(Some(Self {
+                        path,
+                        listener: Some(listener),
+                    }));
+                }
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
+                Err(error) => reason = Some(explain(&path, &error)),
+            }
         }
+        reason.map_or(Ok(None), |reason| Err(io::Error::other(reason)))
     }
-    reason.map_or(Ok(None), |reason| Err(io::Error::other(reason)))
+
+    /// Answers on it until what this returns is dropped.
+    pub(super) fn serve(
+        mut self,
+        reloader: Arc<Reloader>,
+        requests: mpsc::UnboundedSender<Request>,
+    ) -> io::Result<ControlSocket> {
+        let listener = self.listener.take().ok_or(io::ErrorKind::NotConnected)?;
+        listener.set_nonblocking(true)?;
+        let listener = tokio::net::UnixListener::from_std(listener)?;
+        tracing::info!("control socket {}", self.path.display());
+        let task = tokio::spawn(async move {
+            loop {
+                match listener.accept().await {
+                    Ok((stream, _)) => {
+                        tokio::spawn(converse(stream, Arc::clone(&reloader), requests.clone()));
+                    }
+                    // Descriptors come back; a loop that spins would not help.
+                    Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                }
+            }
+        });
+        Ok(ControlSocket { _bound: self, task })
+    }
+}
+
+impl Drop for BoundSocket {
+    fn drop(&mut self) {
+        // If it is gone already, so much the better.
+        let _ = fs::remove_file(&self.path);
+    }
 }
 
 fn explain(path: &Path, error: &io::Error) -> String {
@@ -147,45 +192,16 @@ fn make_private(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// The socket while it is served. Its file goes with it.
+/// The socket while it is served.
 #[derive(Debug)]
 pub(super) struct ControlSocket {
-    path: PathBuf,
+    _bound: BoundSocket,
     task: tokio::task::JoinHandle<()>,
-}
-
-impl ControlSocket {
-    pub(super) fn serve(
-        path: PathBuf,
-        listener: UnixListener,
-        reloader: Arc<Reloader>,
-        requests: mpsc::UnboundedSender<Request>,
-    ) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        let listener = tokio::net::UnixListener::from_std(listener)?;
-        tracing::info!("control socket {}", path.display());
-        let task = tokio::spawn(async move {
-            loop {
-                match listener.accept().await {
-                    Ok((stream, _)) => drop(tokio::spawn(converse(
-                        stream,
-                        Arc::clone(&reloader),
-                        requests.clone(),
-                    ))),
-                    // Descriptors come back; a loop that spins would not help.
-                    Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-                }
-            }
-        });
-        Ok(Self { path, task })
-    }
 }
 
 impl Drop for ControlSocket {
     fn drop(&mut self) {
         self.task.abort();
-        // If it is gone already, so much the better.
-        let _ = fs::remove_file(&self.path);
     }
 }
 
@@ -232,8 +248,14 @@ async fn answer(
                     "reload failed, nothing is changed: {}",
                     first_line(&error.to_string())
                 );
+                let status = match &error {
+                    ReloadError::Faulty(_) | ReloadError::Unreadable { .. } => {
+                        StatusCode::UNPROCESSABLE_ENTITY
+                    }
+                    ReloadError::Refused(_) => StatusCode::CONFLICT,
+                };
                 (
-                    StatusCode::UNPROCESSABLE_ENTITY,
+                    status,
                     format!("{error}\nreload failed, nothing is changed\n"),
                 )
             }
@@ -241,7 +263,7 @@ async fn answer(
         Verb::Reopen => match reloader.reopen_log().await {
             Ok(()) => (StatusCode::OK, "access log reopened\n".to_owned()),
             Err(error) => (
-                StatusCode::UNPROCESSABLE_ENTITY,
+                StatusCode::CONFLICT,
                 format!("{error}; lines go on to the old file\n"),
             ),
         },

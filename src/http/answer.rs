@@ -9,7 +9,7 @@ use super::{
     error::HttpError,
     exchange::Exchange,
     h1::{write_field, write_length, write_status_line},
-    headers::{write_connection, write_date, write_set},
+    headers::{touches, write_connection, write_date, write_set},
     site::Route,
 };
 
@@ -75,8 +75,7 @@ impl<'a> Answer<'a> {
         exchange: &mut Exchange<'_>,
         route: Option<&Route>,
     ) -> After {
-        let framing = exchange.request().map(|request| request.body);
-        let is_read = !self.closes && framing.is_none_or(|framing| client.discard_body(framing));
+        let is_read = !self.closes && client.discard_body(&mut exchange.body);
         let wants_more = exchange.request().is_some_and(|request| request.keep_alive);
         let keep_alive = is_read && wants_more && !exchange.context.drain.is_draining();
         let out = self.render(exchange, route, keep_alive);
@@ -95,6 +94,10 @@ impl<'a> Answer<'a> {
 
     fn render(&self, exchange: &Exchange<'_>, route: Option<&Route>, keep_alive: bool) -> Vec<u8> {
         let mut out = Vec::with_capacity(512 + self.body.len());
+        let has_body = !matches!(
+            self.status,
+            StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
+        );
         write_status_line(
             &mut out,
             self.status,
@@ -103,29 +106,23 @@ impl<'a> Answer<'a> {
                 .unwrap_or_default()
                 .as_bytes(),
         );
-        out.extend_from_slice(b"Server: lbd\r\n");
-        write_date(&mut out, exchange);
-        if let Some(location) = &self.location {
-            write_field(&mut out, "Location", location);
+        let is_edited =
+            |name: &str| route.is_some_and(|route| touches(&route.response_headers, name));
+        if !is_edited("Server") {
+            write_field(&mut out, "Server", b"lbd");
         }
-        if let Some(seconds) = self.retry_after {
-            write_field(
-                &mut out,
-                "Retry-After",
-                itoa::Buffer::new().format(seconds).as_bytes(),
-            );
+        if !is_edited("Date") {
+            write_date(&mut out, exchange);
         }
-        if self.status == StatusCode::METHOD_NOT_ALLOWED {
-            write_field(&mut out, "Allow", ALLOWED);
-        }
-        let has_body =
-            self.status != StatusCode::NO_CONTENT && self.status != StatusCode::NOT_MODIFIED;
-        if has_body {
+        if has_body && !is_edited("Content-Type") {
             write_field(&mut out, "Content-Type", self.content_type.as_bytes());
-            write_length(&mut out, self.body.len() as u64);
         }
+        self.write_own_fields(&mut out);
         if let Some(route) = route {
             write_set(&mut out, &route.response_headers, exchange);
+        }
+        if has_body || self.status == StatusCode::RESET_CONTENT {
+            write_length(&mut out, if has_body { self.body.len() as u64 } else { 0 });
         }
         match exchange.request() {
             Some(request) => write_connection(&mut out, request, keep_alive),
@@ -136,6 +133,23 @@ impl<'a> Answer<'a> {
             out.extend_from_slice(&self.body);
         }
         out
+    }
+
+    /// Appends the fields without which the status means nothing.
+    fn write_own_fields(&self, out: &mut Vec<u8>) {
+        if let Some(location) = &self.location {
+            write_field(out, "Location", location);
+        }
+        if let Some(seconds) = self.retry_after {
+            write_field(
+                out,
+                "Retry-After",
+                itoa::Buffer::new().format(seconds).as_bytes(),
+            );
+        }
+        if self.status == StatusCode::METHOD_NOT_ALLOWED {
+            write_field(out, "Allow", ALLOWED);
+        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! The client's side of an exchange.
 
-use std::{io, time::Duration};
+use std::{cell::Cell, io, time::Duration};
 
 use tokio::time::Instant;
 
-use super::h1::{Decoder, Framing};
+use super::h1::Decoder;
 use crate::net::{Buffer, BufferPool, Deadline, Stream, Timer};
 
 /// How long a connection is read from after the last byte was written, so that the response is not
@@ -29,6 +29,8 @@ pub(super) struct ClientInput<'c> {
     pub(super) stream: &'c Stream,
     pub(super) input: &'c mut Buffer,
     pub(super) buffers: &'c BufferPool,
+    /// Set when bytes have come.
+    pub(super) has_come: &'c Cell<bool>,
     pub(super) timer: &'c mut Timer,
     /// For each read.
     pub(super) patience: Duration,
@@ -73,11 +75,10 @@ impl Client {
             .await
     }
 
-    /// Uses up a request body that nobody wants, as far as it has arrived; says whether that was all of it.
-    pub(super) fn discard_body(&mut self, framing: Framing) -> bool {
-        let mut decoder = Decoder::new(framing);
-        while !decoder.is_done() {
-            match decoder.decode(self.input.data_mut()) {
+    /// Uses up the rest of a request body that nobody wants, as far as it has arrived; says whether that was all of it.
+    pub(super) fn discard_body(&mut self, body: &mut Decoder) -> bool {
+        while !body.is_done() {
+            match body.decode(self.input.data_mut()) {
                 Ok(step) if step.consumed > 0 => self.input.consume(step.consumed),
                 Ok(_) | Err(_) => return false,
             }

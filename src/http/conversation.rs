@@ -3,13 +3,7 @@
 //! Both at the same time, for a peer may answer before it has read everything: one that refuses a
 //! body often answers and then closes. A client that leaves meanwhile ends the try.
 
-use std::{
-    cell::Cell,
-    future::poll_fn,
-    io,
-    pin::pin,
-    task::{Context, Poll},
-};
+use std::{cell::Cell, future::poll_fn, io, pin::pin, task::Poll, time::Duration};
 
 use http::{StatusCode, Version};
 use tokio::time::Instant;
@@ -23,7 +17,7 @@ use super::{
 };
 use crate::{
     config::{ClientTimeouts, PeerTimeouts},
-    net::{Buffer, BufferPool, Stream, Timer},
+    net::{Buffer, BufferPool, BufferSize, Stream, Timer},
     upstream::{Connection, Failure, FailureKind},
 };
 
@@ -40,12 +34,24 @@ pub(super) struct Answered {
 
 /// A try without an answer.
 pub(super) enum TryError {
-    /// The peer's doing. `heard`: a byte of an answer came.
-    Peer { failure: Failure, heard: bool },
+    /// The peer's doing.
+    Peer { failure: Failure, heard: Heard },
     /// The client's body is at fault.
     Client(HttpError),
     /// The client left.
     Gone,
+}
+
+/// What had come from the peer when a try failed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) enum Heard {
+    /// Not a byte.
+    #[default]
+    Nothing,
+    /// Something that is no answer.
+    Something,
+    /// An informational response, which the client has been sent: no other peer can be tried.
+    PassedOn,
 }
 
 /// How long each side may take.
@@ -62,18 +68,21 @@ pub(super) struct Conversation<'r> {
     buffers: &'r BufferPool,
     request: &'r RequestHead,
     patience: Patience,
-    heard: Heard,
+    state: State,
 }
 
-/// What has come from the peer so far.
+/// What the two directions of a try know of each other.
 #[derive(Debug, Default)]
-struct Heard {
-    /// A byte.
-    anything: Cell<bool>,
-    /// A byte since this was last asked.
+struct State {
+    heard: Cell<Heard>,
+    /// Whether a byte came since this was last asked.
     progress: Cell<bool>,
-    /// What a client that waits for 100 waits for.
-    permission: Cell<bool>,
+    /// Whether the client waits for 100.
+    waits_for_100: Cell<bool>,
+    /// Whether bytes of the body have come from the client since the try began.
+    body_came: Cell<bool>,
+    /// Whether an informational response is on its way to the client, which may be slow.
+    passes_on: Cell<bool>,
 }
 
 impl<'r> Conversation<'r> {
@@ -89,7 +98,7 @@ impl<'r> Conversation<'r> {
             buffers,
             request,
             patience,
-            heard: Heard::default(),
+            state: State::default(),
         }
     }
 
@@ -97,7 +106,7 @@ impl<'r> Conversation<'r> {
     pub(super) async fn run(
         mut self,
         client: &mut Client,
-        upload: &mut Upload,
+        upload: &mut Upload<'_>,
     ) -> Result<Answered, TryError> {
         match self.exchange(client, upload).await {
             Ok(response) => Ok(Answered {
@@ -115,14 +124,22 @@ impl<'r> Conversation<'r> {
     async fn exchange(
         &mut self,
         client: &mut Client,
-        upload: &mut Upload,
+        upload: &mut Upload<'_>,
     ) -> Result<ResponseHead, TryError> {
         let Patience {
             client: of_client,
             peer: of_peer,
         } = self.patience;
-        let waits_for_100 = self.request.expects_continue && !upload.received_any();
-        self.heard.permission.set(!waits_for_100);
+        let state = &self.state;
+        state
+            .waits_for_100
+            .set(self.request.expects_continue && !upload.received_any());
+        // A client that waits for 100 waits for the peer, which has its own time for that.
+        let wait = if state.waits_for_100.get() {
+            of_peer.read
+        } else {
+            Duration::ZERO
+        };
         let Client {
             stream,
             input,
@@ -130,103 +147,129 @@ impl<'r> Conversation<'r> {
             writing,
             peer: timer,
         } = client;
-        // A client that waits for 100 waits for the peer, which has its own time for that.
-        let body_patience = if waits_for_100 {
-            of_client.body + of_peer.read
-        } else {
-            of_client.body
-        };
+        let peer = &self.connection.stream;
         let mut source = ClientInput {
             stream,
             input,
             buffers: self.buffers,
+            has_come: &state.body_came,
             timer: reading,
-            patience: body_patience,
+            patience: of_client.body + wait,
         };
-        let output = ClientOutput {
-            stream,
-            timer: writing,
-            patience: of_client.send,
-        };
-        let peer = &self.connection.stream;
-        let mut send_timer = Timer::new();
-        let mut send_failure = None;
-        let mut is_sent = false;
-        let heard = &self.heard;
         let mut head = HeadReader {
             peer,
             input: &mut self.input,
             buffers: self.buffers,
             request: self.request,
-            client: output,
-            heard,
+            client: ClientOutput {
+                stream,
+                timer: writing,
+                patience: of_client.send,
+            },
+            state,
         };
-        let response = {
-            let mut sending = pin!(upload.run(&mut source, peer, &mut send_timer, of_peer.send));
-            let mut reading = pin!(head.read());
-            let mut deadline = None;
-            poll_fn(|cx| {
-                if !is_sent && let Poll::Ready(result) = sending.as_mut().poll(cx) {
-                    is_sent = true;
-                    match result {
-                        Ok(()) => {}
-                        Err(UploadError::Client(error)) => {
-                            return Poll::Ready(Err(TryError::Client(error)));
+        let mut send_timer = Timer::new();
+        let mut sent: Option<Result<(), Failure>> = None;
+        let mut sending = pin!(upload.run(&mut source, peer, &mut send_timer, of_peer.send));
+        let mut reading = pin!(head.read());
+        let mut deadline = None;
+        poll_fn(|cx| {
+            if sent.is_none()
+                && let Poll::Ready(result) = sending.as_mut().poll(cx)
+            {
+                match result {
+                    Ok(()) => sent = Some(Ok(())),
+                    Err(UploadError::Client(error)) => {
+                        return Poll::Ready(Err(TryError::Client(error)));
+                    }
+                    Err(UploadError::Gone) => return Poll::Ready(Err(TryError::Gone)),
+                    Err(UploadError::Peer { error, sent_any }) => {
+                        let failure = Failure::sending(&error, sent_any);
+                        if failure.kind == FailureKind::Timeout {
+                            return Poll::Ready(Err(TryError::Peer {
+                                failure,
+                                heard: state.heard.get(),
+                            }));
                         }
-                        Err(UploadError::Gone) => return Poll::Ready(Err(TryError::Gone)),
                         // The answer may be there already, and say why.
-                        Err(UploadError::Peer(error)) => send_failure = Some(error),
+                        sent = Some(Err(failure));
                     }
                 }
-                if let Poll::Ready(result) = reading.as_mut().poll(cx) {
-                    return Poll::Ready(result);
+            }
+            if let Poll::Ready(result) = reading.as_mut().poll(cx) {
+                return Poll::Ready(blame_sending(result, sent.as_ref()));
+            }
+            if state.progress.take() {
+                deadline = None;
+            }
+            if state.is_peers_turn(sent.is_some()) {
+                let deadline = *deadline.get_or_insert_with(|| Instant::now() + of_peer.read);
+                if timer.poll_passed(cx, deadline).is_ready() {
+                    return Poll::Ready(Err(state.failed(&io::ErrorKind::TimedOut.into())));
                 }
-                if heard.progress.take() {
-                    deadline = None;
-                }
-                let is_peers_turn = is_sent || !heard.permission.get();
-                if is_peers_turn && poll_late(cx, timer, &mut deadline, of_peer.read).is_ready() {
-                    return Poll::Ready(Err(heard.failed(&io::ErrorKind::TimedOut.into())));
-                }
-                if is_sent {
-                    stream.poll_closed(cx).map(|()| Err(TryError::Gone))
-                } else {
-                    Poll::Pending
-                }
-            })
-            .await
-        };
-        match (response, send_failure) {
-            (Err(TryError::Peer { heard: false, .. }), Some(error)) => Err(TryError::Peer {
-                failure: Failure::sending(&error, upload.sent_any()),
-                heard: false,
-            }),
-            (response, _) => response,
-        }
+            } else {
+                deadline = None;
+            }
+            if sent.is_some() {
+                stream.poll_closed(cx).map(|()| Err(TryError::Gone))
+            } else {
+                Poll::Pending
+            }
+        })
+        .await
     }
 }
 
-/// Ready once `patience` has passed since `deadline` was last empty.
-fn poll_late(
-    cx: &mut Context<'_>,
-    timer: &mut Timer,
-    deadline: &mut Option<Instant>,
-    patience: std::time::Duration,
-) -> Poll<()> {
-    let deadline = *deadline.get_or_insert_with(|| Instant::now() + patience);
-    timer.poll_passed(cx, deadline)
+/// A peer that broke off without a word broke off when it was being sent to, if that failed.
+fn blame_sending(
+    result: Result<ResponseHead, TryError>,
+    sent: Option<&Result<(), Failure>>,
+) -> Result<ResponseHead, TryError> {
+    match (result, sent) {
+        (
+            Err(TryError::Peer {
+                heard: Heard::Nothing,
+                ..
+            }),
+            Some(Err(failure)),
+        ) => Err(TryError::Peer {
+            failure: *failure,
+            heard: Heard::Nothing,
+        }),
+        (result, _) => result,
+    }
 }
 
-impl Heard {
+impl State {
+    /// Whether it is the peer that everybody waits for.
+    fn is_peers_turn(&self, is_sent: bool) -> bool {
+        let is_asked_for_100 = self.waits_for_100.get() && !self.body_came.get();
+        (is_sent || is_asked_for_100) && !self.passes_on.get()
+    }
+
     fn note(&self) {
-        self.anything.set(true);
+        if self.heard.get() == Heard::Nothing {
+            self.heard.set(Heard::Something);
+        }
         self.progress.set(true);
     }
 
     fn failed(&self, error: &io::Error) -> TryError {
         TryError::Peer {
             failure: Failure::reading(error),
-            heard: self.anything.get(),
+            heard: self.heard.get(),
+        }
+    }
+
+    fn invalid(&self, reason: &'static str) -> TryError {
+        let failure = Failure {
+            kind: FailureKind::InvalidHeader,
+            sent: true,
+            reason,
+        };
+        TryError::Peer {
+            failure,
+            heard: self.heard.get(),
         }
     }
 }
@@ -238,11 +281,12 @@ struct HeadReader<'h> {
     buffers: &'h BufferPool,
     request: &'h RequestHead,
     client: ClientOutput<'h>,
-    heard: &'h Heard,
+    state: &'h State,
 }
 
 impl HeadReader<'_> {
     async fn read(&mut self) -> Result<ResponseHead, TryError> {
+        let state = self.state;
         loop {
             match parse_response(self.input.data(), &self.request.method) {
                 Ok(Some((head, length))) => {
@@ -254,16 +298,22 @@ impl HeadReader<'_> {
                     continue;
                 }
                 Ok(None) if self.input.len() >= MAX_HEAD => {
-                    return Err(invalid("header too large"));
+                    return Err(state.invalid("header too large"));
                 }
                 Ok(None) => {}
-                Err(InvalidResponse(reason)) => return Err(invalid(reason)),
+                Err(InvalidResponse(reason)) => return Err(state.invalid(reason)),
             }
-            let n = poll_fn(|cx| self.buffers.poll_fill(cx, self.peer, self.input)).await;
-            match n.map_err(|error| self.heard.failed(&error))? {
-                0 if !self.input.is_empty() => return Err(invalid("closed within the header")),
-                0 => return Err(self.heard.failed(&io::ErrorKind::UnexpectedEof.into())),
-                _ => self.heard.note(),
+            let n = poll_fn(|cx| {
+                self.buffers
+                    .poll_fill(cx, self.peer, self.input, BufferSize::Long)
+            })
+            .await;
+            match n.map_err(|error| state.failed(&error))? {
+                0 if !self.input.is_empty() => {
+                    return Err(state.invalid("closed within the header"));
+                }
+                0 => return Err(state.failed(&io::ErrorKind::UnexpectedEof.into())),
+                _ => state.note(),
             }
         }
     }
@@ -272,8 +322,10 @@ impl HeadReader<'_> {
     async fn pass_on(&mut self, head: &ResponseHead) -> Result<(), TryError> {
         let is_wanted = match head.status {
             // Nobody asked to switch: lbd did not pass an Upgrade on.
-            StatusCode::SWITCHING_PROTOCOLS => return Err(invalid("switched protocols unasked")),
-            StatusCode::CONTINUE => !self.heard.permission.replace(true),
+            StatusCode::SWITCHING_PROTOCOLS => {
+                return Err(self.state.invalid("switched protocols unasked"));
+            }
+            StatusCode::CONTINUE => self.state.waits_for_100.replace(false),
             _ => true,
         };
         if !is_wanted || self.request.version != Version::HTTP_11 {
@@ -281,23 +333,15 @@ impl HeadReader<'_> {
         }
         let mut out = Vec::with_capacity(256);
         write_informational(&mut out, head);
+        self.state.heard.set(Heard::PassedOn);
+        self.state.passes_on.set(true);
         let client = &mut self.client;
-        let sent = client
+        let written = client
             .stream
             .write_all(&out, client.timer, client.patience)
             .await;
-        sent.map_err(|_| TryError::Gone)
-    }
-}
-
-fn invalid(reason: &'static str) -> TryError {
-    TryError::Peer {
-        failure: Failure {
-            kind: FailureKind::InvalidHeader,
-            sent: true,
-            reason,
-        },
-        heard: true,
+        self.state.passes_on.set(false);
+        written.map_err(|_| TryError::Gone)
     }
 }
 
@@ -311,7 +355,7 @@ pub(super) async fn unless_gone(
         if let Poll::Ready(result) = connecting.as_mut().poll(cx) {
             return Poll::Ready(result.map_err(|failure| TryError::Peer {
                 failure,
-                heard: false,
+                heard: Heard::Nothing,
             }));
         }
         client.poll_closed(cx).map(|()| Err(TryError::Gone))

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::{
     context::Context,
-    h1::{RequestHead, list},
+    h1::{Decoder, Framing, RequestHead, list},
     site::Site,
 };
 use crate::{
@@ -32,6 +32,8 @@ pub(super) struct Exchange<'c> {
     pub(super) site: Arc<Site>,
     /// `None` if the head could not be read.
     request: Option<&'c RequestHead>,
+    /// What of the request's body is still to come from the client.
+    pub(super) body: Decoder,
     pub(super) client: ClientSeen,
     request_id: RequestId,
     pub(super) started: Instant,
@@ -132,6 +134,7 @@ impl<'c> Exchange<'c> {
         };
         let mut exchange = Self::unreadable(context, site, client, started);
         exchange.request = Some(request);
+        exchange.body = Decoder::new(request.body);
         exchange.request_id = request_id;
         exchange
     }
@@ -147,6 +150,7 @@ impl<'c> Exchange<'c> {
             context,
             site,
             request: None,
+            body: Decoder::new(Framing::None),
             client,
             request_id: RequestId::Sent,
             started,

@@ -1,14 +1,14 @@
 //! The only loop: pick a peer, connect, send, judge; and again only if the failure, the method and
 //! the budget allow.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cell::Cell};
 
 use http::{StatusCode, Version};
 use tokio::time::Instant;
 
 use super::{
     client::{After, Client, ClientInput, ClientOutput},
-    conversation::{Answered, Conversation, Patience, TryError, unless_gone},
+    conversation::{Answered, Conversation, Heard, Patience, TryError, unless_gone},
     error::HttpError,
     exchange::Exchange,
     h1::{Decoder, Framing, RequestHead, ResponseHead},
@@ -43,45 +43,65 @@ impl Forwarding<'_, '_> {
     /// # Errors
     /// What the client is to be told, if nothing was sent to it yet.
     pub(super) async fn run(mut self) -> Result<After, HttpError> {
-        let mut upload = Upload::new(self.request.body, self.route.max_body);
+        let mut upload = Upload::new(
+            self.request.body,
+            self.route.max_body,
+            &self.route.request_headers,
+        );
+        let outcome = match self.find_answer(&mut upload).await {
+            Ok(Some((answered, mut lease))) => {
+                lease.succeeded(Instant::now());
+                self.relay(answered, &lease, &mut upload).await
+            }
+            Ok(None) => Ok(After::Close),
+            Err(error) => Err(error),
+        };
+        // What lbd answers by itself must not begin where the body does.
+        self.exchange.body = upload.into_body();
+        outcome
+    }
+
+    /// Tries peers until one has answered; `None` if the client leaves first.
+    async fn find_answer(
+        &mut self,
+        upload: &mut Upload<'_>,
+    ) -> Result<Option<(Answered, Lease)>, HttpError> {
         let mut tried: Vec<PeerId> = Vec::new();
         let mut lease = self.pick(&tried).map_err(no_live_peer)?;
         loop {
             self.exchange.begin_attempt(lease.peer());
-            let outcome = self.try_peer(&lease, &mut upload).await;
+            let outcome = self.try_peer(&lease, upload).await;
             tried.push(lease.peer().id());
             let so_far = TrySoFar {
                 tries: tried.len(),
                 elapsed: self.exchange.started.elapsed(),
                 replayable: upload.is_replayable(),
             };
+            let policy = &self.forward.retry;
+            let method = &self.request.method;
             match outcome {
                 Ok(answered) => {
                     let status = answered.response.status;
                     self.exchange.answered(status);
-                    let Some(next) = self.better_than(status, so_far, &tried) else {
-                        lease.succeeded(Instant::now());
-                        return Ok(self.relay(answered, &lease, upload).await);
+                    let is_listed = policy.turns_away(status, method, so_far);
+                    let Some(next) = is_listed.then(|| self.pick(&tried).ok()).flatten() else {
+                        return Ok(Some((answered, lease)));
                     };
                     turned_away(&mut lease, status);
                     self.exchange.end_attempt(None);
                     lease = next;
                 }
-                Err(TryError::Peer { failure, .. }) => {
+                Err(TryError::Peer { failure, heard }) => {
                     lease.failed(Instant::now(), &failure);
                     self.exchange.end_attempt(Some(failure.reason));
                     let give_up = HttpError::peer(failure.status(), failure.reason);
-                    if !self
-                        .forward
-                        .retry
-                        .allows(&failure, &self.request.method, so_far)
-                    {
+                    if heard == Heard::PassedOn || !policy.allows(&failure, method, so_far) {
                         return Err(give_up);
                     }
                     lease = self.pick(&tried).map_err(|_| give_up)?;
                 }
                 Err(TryError::Client(error)) => return Err(error),
-                Err(TryError::Gone) => return Ok(After::Close),
+                Err(TryError::Gone) => return Ok(None),
             }
         }
     }
@@ -95,17 +115,12 @@ impl Forwarding<'_, '_> {
         self.forward.pool.pick(&context)
     }
 
-    /// Another peer, if an answer with `status` is to be thrown away and there is one.
-    fn better_than(&self, status: StatusCode, so_far: TrySoFar, tried: &[PeerId]) -> Option<Lease> {
-        let turns_away = self
-            .forward
-            .retry
-            .turns_away(status, &self.request.method, so_far);
-        turns_away.then(|| self.pick(tried).ok()).flatten()
-    }
-
     /// One try. A reused connection that its peer has closed meanwhile says nothing about the peer: it is replaced.
-    async fn try_peer(&mut self, lease: &Lease, upload: &mut Upload) -> Result<Answered, TryError> {
+    async fn try_peer(
+        &mut self,
+        lease: &Lease,
+        upload: &mut Upload<'_>,
+    ) -> Result<Answered, TryError> {
         let context = self.exchange.context;
         let is_safe_twice = self
             .forward
@@ -118,7 +133,7 @@ impl Forwarding<'_, '_> {
             match self.converse(connection, lease, upload).await {
                 Err(TryError::Peer {
                     failure,
-                    heard: false,
+                    heard: Heard::Nothing,
                 }) if failure.kind == FailureKind::Error
                     && upload.is_replayable()
                     && (is_safe_twice || !failure.sent) => {}
@@ -136,7 +151,7 @@ impl Forwarding<'_, '_> {
         &mut self,
         connection: Connection,
         lease: &Lease,
-        upload: &mut Upload,
+        upload: &mut Upload<'_>,
     ) -> Result<Answered, TryError> {
         upload.begin(self.peer_head(lease, upload));
         let patience = Patience {
@@ -152,7 +167,7 @@ impl Forwarding<'_, '_> {
         conversation.run(self.client, upload).await
     }
 
-    fn peer_head(&self, lease: &Lease, upload: &Upload) -> Vec<u8> {
+    fn peer_head(&self, lease: &Lease, upload: &Upload<'_>) -> Vec<u8> {
         let peer = PeerHead {
             route: self.route,
             target: &self.target(),
@@ -168,6 +183,8 @@ impl Forwarding<'_, '_> {
     /// The Host that the peer gets.
     fn host_sent<'h>(&'h self, lease: &'h Lease) -> &'h [u8] {
         match &self.forward.pool.config().host {
+            // HTTP/1.0 may do without one, HTTP/1.1 may not.
+            HostSent::Client if self.request.host().is_empty() => lease.authority().as_bytes(),
             HostSent::Client => self.request.host(),
             HostSent::Server => lease.authority().as_bytes(),
             HostSent::Literal(host) => host.as_bytes(),
@@ -192,9 +209,17 @@ impl Forwarding<'_, '_> {
     }
 
     /// Sends the response to the client, and what is still to come of the request to the peer.
-    async fn relay(self, answered: Answered, lease: &Lease, mut upload: Upload) -> After {
+    ///
+    /// # Errors
+    /// The body was found to be none before a byte was sent.
+    async fn relay(
+        &mut self,
+        answered: Answered,
+        lease: &Lease,
+        upload: &mut Upload<'_>,
+    ) -> Result<After, HttpError> {
         let Answered {
-            connection,
+            mut connection,
             mut input,
             response,
         } = answered;
@@ -216,14 +241,6 @@ impl Forwarding<'_, '_> {
             writing,
             peer: timer,
         } = &mut *self.client;
-        let mut send_timer = Timer::new();
-        let mut source = ClientInput {
-            stream,
-            input: client_input,
-            buffers: &context.buffers,
-            timer: reading,
-            patience: site.timeouts.body,
-        };
         let relay = Relay {
             peer: &connection.stream,
             input: &mut input,
@@ -232,6 +249,7 @@ impl Forwarding<'_, '_> {
             patience: self.forward.timeouts.read,
             decoder: Decoder::new(response.body),
             framing,
+            edits: &self.route.response_headers,
             client: ClientOutput {
                 stream,
                 timer: writing,
@@ -242,6 +260,15 @@ impl Forwarding<'_, '_> {
         let result = if upload.is_complete() {
             relay.run(&mut head).await
         } else {
+            let mut source = ClientInput {
+                stream,
+                input: client_input,
+                buffers: &context.buffers,
+                has_come: &Cell::new(false),
+                timer: reading,
+                patience: site.timeouts.body,
+            };
+            let mut send_timer = Timer::new();
             let rest = upload.run(
                 &mut source,
                 &connection.stream,
@@ -251,21 +278,37 @@ impl Forwarding<'_, '_> {
             while_sending(relay.run(&mut head), rest).await
         };
         let is_reusable = response.keep_alive && upload.is_complete() && input.is_empty();
+        context.buffers.give(input);
+        if result == Err(RelayError::Unsent) {
+            return Err(HttpError::peer(StatusCode::BAD_GATEWAY, "invalid body"));
+        }
         if result.is_ok() && is_reusable {
+            connection.had_implied_end = response.body == Framing::None;
             context.keepalive.give(
                 lease.peer(),
                 connection,
                 &self.forward.pool.config().keepalive,
             );
         }
-        context.buffers.give(input);
-        match result {
+        Ok(match result {
             Ok(()) if keep_alive => After::KeepAlive,
-            Ok(()) if upload.is_complete() && self.client.input.is_empty() => After::Close,
+            Ok(()) if self.may_close_at_once() => After::Close,
             Ok(()) => After::Linger,
-            Err(RelayError::Peer) => After::Reset,
+            Err(RelayError::Peer | RelayError::Unsent) => After::Reset,
             Err(RelayError::Client) => After::Close,
-        }
+        })
+    }
+
+    /// Whether the client cannot lose the end of the response to a reset, which the kernel sends when
+    /// bytes come for a socket that is closed: it asked for the end itself, sent no body behind which
+    /// more could come, and what it was sent is short enough to have left at once.
+    fn may_close_at_once(&self) -> bool {
+        const LEAVES_AT_ONCE: u64 = 64 << 10;
+        let has_body = self.request.body != Framing::None;
+        !self.request.keep_alive
+            && !has_body
+            && self.client.input.is_empty()
+            && self.exchange.bytes < LEAVES_AT_ONCE
     }
 
     fn write_head(

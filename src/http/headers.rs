@@ -40,7 +40,13 @@ pub(super) fn write_peer_head(
     if !peer.host.is_empty() && !touches(edits, "Host") {
         write_field(out, "Host", peer.host);
     }
-    write_end_to_end(out, &request.fields, edits, is_replaced_in_request);
+    let believes = exchange.client.is_trusted_proxy;
+    let underscores = exchange.site.underscores_in_headers;
+    write_end_to_end(out, &request.fields, edits, |name| {
+        is_replaced_in_request(name)
+            || is_forgeable(name) && !(believes && is_name(name, "forwarded"))
+            || !underscores && name.contains(&b'_')
+    });
     write_framing(out, peer.framing);
     if peer.expects_continue {
         write_field(out, "Expect", b"100-continue");
@@ -82,12 +88,9 @@ fn write_forwarded(
     if !touches(edits, "X-Forwarded-Proto") {
         write_field(out, "X-Forwarded-Proto", scheme(client.is_https).as_bytes());
     }
-    if !touches(edits, "X-Forwarded-Host") {
-        write_field(
-            out,
-            "X-Forwarded-Host",
-            believed("x-forwarded-host").unwrap_or_else(|| request.host()),
-        );
+    let host = believed("x-forwarded-host").unwrap_or_else(|| request.host());
+    if !host.is_empty() && !touches(edits, "X-Forwarded-Host") {
+        write_field(out, "X-Forwarded-Host", host);
     }
     if !touches(edits, "X-Forwarded-Port") {
         match believed("x-forwarded-port") {
@@ -158,32 +161,38 @@ pub(super) fn write_informational(out: &mut Vec<u8>, response: &ResponseHead) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// The trailer fields that may stand after a body (RFC 9110 section 6.5.1), for nothing that
-/// routes, frames or authorizes a message can come after it.
-pub(super) fn allowed_trailers(trailers: &Fields) -> Fields {
+/// The trailer fields that may stand after a body (RFC 9110 section 6.5.1): nothing that routes,
+/// frames or authorizes a message can come after it, and nothing that `edits` would not let through before it.
+pub(super) fn allowed_trailers(trailers: &Fields, edits: &HeaderEdits) -> Fields {
     let mut allowed = Fields::default();
     for (name, value) in trailers.iter() {
         let is_forbidden = is_hop_by_hop(name)
             || is_replaced_in_request(name)
-            || [
-                "authorization",
-                "cookie",
-                "set-cookie",
-                "cache-control",
-                "content-encoding",
-                "content-type",
-                "content-range",
-                "max-forwards",
-                "range",
-            ]
-            .iter()
-            .any(|forbidden| is_name(name, forbidden));
+            || is_forgeable(name)
+            || name.contains(&b'_')
+            || touches_bytes(edits, name)
+            || NOT_IN_TRAILERS
+                .iter()
+                .any(|forbidden| is_name(name, forbidden));
         if !is_forbidden && let Ok(name) = std::str::from_utf8(name) {
             allowed.push(name, value);
         }
     }
     allowed
 }
+
+const NOT_IN_TRAILERS: [&str; 10] = [
+    "authorization",
+    "cache-control",
+    "content-encoding",
+    "content-range",
+    "content-type",
+    "cookie",
+    "max-forwards",
+    "range",
+    "set-cookie",
+    "trailer",
+];
 
 /// Appends `Date: now`.
 pub(super) fn write_date(out: &mut Vec<u8>, exchange: &Exchange<'_>) {
@@ -271,6 +280,12 @@ fn is_replaced_in_request(name: &[u8]) -> bool {
     }
 }
 
+/// Fields that say who asked in a way that lbd does not write, so that anybody could forge them; and
+/// `Proxy`, which CGI turns into a setting of the app (httpoxy).
+fn is_forgeable(name: &[u8]) -> bool {
+    is_name(name, "forwarded") || is_name(name, "proxy")
+}
+
 /// Fields of a response that lbd writes itself.
 fn is_replaced_in_response(name: &[u8]) -> bool {
     match name.len() {
@@ -279,7 +294,7 @@ fn is_replaced_in_response(name: &[u8]) -> bool {
     }
 }
 
-fn touches(edits: &HeaderEdits, name: &str) -> bool {
+pub(super) fn touches(edits: &HeaderEdits, name: &str) -> bool {
     touches_bytes(edits, name.as_bytes())
 }
 

@@ -66,8 +66,8 @@ impl Rewrite<'_> {
         {
             path = [public.as_bytes(), below].concat();
         }
-        if path.starts_with(b"//") {
-            // Alone this would name another host.
+        if matches!(path.get(1), Some(b'/' | b'\\' | ..=b' ')) {
+            // Alone, browsers would read this as the name of another host.
             let scheme: &[u8] = if self.is_https {
                 b"https://"
             } else {
@@ -214,6 +214,10 @@ mod tests {
             location(&rewrite(), "http://app_a//evil.com/"),
             "http://hq.company.com:8100//evil.com/"
         );
+        for link in ["http://app_a/\\evil.com/", "http://app_a/\t/evil.com/"] {
+            let kept = location(&rewrite(), link);
+            assert!(kept.starts_with("http://hq.company.com:8100/"), "{kept}");
+        }
     }
 
     #[test]

@@ -10,7 +10,10 @@ use super::{
     headers::allowed_trailers,
     upload::UploadError,
 };
-use crate::net::{Buffer, BufferPool, Stream, Timer};
+use crate::{
+    config::HeaderEdits,
+    net::{Buffer, BufferPool, BufferSize, Stream, Timer},
+};
 
 /// Payload up to this size is copied behind its framing and sent with it; more is sent from where it lies.
 const COPIED: usize = 8 << 10;
@@ -27,6 +30,8 @@ pub(super) struct Relay<'r> {
     pub(super) decoder: Decoder,
     /// How the client is sent it.
     pub(super) framing: Framing,
+    /// What the route does to fields.
+    pub(super) edits: &'r HeaderEdits,
     pub(super) client: ClientOutput<'r>,
     /// Bytes of payload sent so far.
     pub(super) bytes: &'r mut u64,
@@ -39,6 +44,8 @@ pub(super) enum RelayError {
     Peer,
     /// The client left, or takes nothing.
     Client,
+    /// The peer's doing, and nothing has been sent yet.
+    Unsent,
 }
 
 impl Relay<'_> {
@@ -46,11 +53,15 @@ impl Relay<'_> {
     pub(super) async fn run(mut self, head: &mut Vec<u8>) -> Result<(), RelayError> {
         let is_chunked = self.framing == Framing::Chunked;
         let mut is_first = true;
+        let mut is_started = false;
         loop {
-            let step = self
-                .decoder
-                .decode(self.input.data_mut())
-                .map_err(|_| RelayError::Peer)?;
+            let step = self.decoder.decode(self.input.data_mut()).map_err(|_| {
+                if is_started {
+                    RelayError::Peer
+                } else {
+                    RelayError::Unsent
+                }
+            })?;
             if is_chunked && step.produced > 0 {
                 write_chunk_start(head, step.produced, is_first);
                 is_first = false;
@@ -58,6 +69,7 @@ impl Relay<'_> {
             self.send(head, step.produced)
                 .await
                 .map_err(|_| RelayError::Client)?;
+            is_started = true;
             self.input.consume(step.consumed);
             *self.bytes += step.produced as u64;
             if self.decoder.is_done() {
@@ -71,7 +83,7 @@ impl Relay<'_> {
             let trailers = self
                 .decoder
                 .take_trailers()
-                .map(|trailers| allowed_trailers(&trailers));
+                .map(|trailers| allowed_trailers(&trailers, self.edits));
             write_last_chunk(head, trailers.as_ref(), is_first);
         }
         self.flush(head).await.map_err(|_| RelayError::Client)
@@ -107,7 +119,10 @@ impl Relay<'_> {
     async fn receive(&mut self) -> Result<(), RelayError> {
         let mut deadline = None;
         let n = poll_fn(|cx| {
-            if let Poll::Ready(read) = self.buffers.poll_fill(cx, self.peer, self.input) {
+            if let Poll::Ready(read) =
+                self.buffers
+                    .poll_fill(cx, self.peer, self.input, BufferSize::Long)
+            {
                 return Poll::Ready(read.map_err(|_| RelayError::Peer));
             }
             let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.patience);

@@ -18,7 +18,7 @@ use super::{
     handler::handle,
     site::Site,
 };
-use crate::net::{Deadline, Stream};
+use crate::net::{BufferSize, Deadline, Stream};
 
 /// How long a connection that never carried a request is waited for once its worker drains.
 const LAST_CHANCE: Duration = Duration::from_secs(1);
@@ -42,15 +42,9 @@ pub async fn serve_connection(context: &Context, stream: Stream, arrival: Arriva
     };
     let mut client = Client::new(stream);
     let mut is_first = true;
-    while sleep(context, &mut client, &site, arrival, is_first).await {
-        match context.sites.site(arrival.listener) {
-            Some(current) => site = current,
-            // Its listener is gone. A client that was accepted before is still answered once.
-            None if is_first => {}
-            None => return,
-        }
+    while sleep(context, &mut client, &mut site, arrival, is_first).await {
         // Boxed, so that an idle connection does not carry the space that a request needs.
-        let after = Box::pin(wake(context, &mut client, Arc::clone(&site), arrival)).await;
+        let after = Box::pin(wake(context, &mut client, &mut site, arrival)).await;
         match after {
             After::KeepAlive => is_first = false,
             After::Close => return,
@@ -60,11 +54,11 @@ pub async fn serve_connection(context: &Context, stream: Stream, arrival: Arriva
     }
 }
 
-/// Waits for the first byte of a request; `false` if there will be none.
+/// Waits for the first bytes of a request and reads them; `false` if there will be none.
 async fn sleep(
     context: &Context,
     client: &mut Client,
-    site: &Arc<Site>,
+    site: &mut Arc<Site>,
     arrival: Arrival,
     is_first: bool,
 ) -> bool {
@@ -76,39 +70,64 @@ async fn sleep(
     let mut deadline = None;
     let mut sleeper = context.drain.sleeper();
     poll_fn(|cx| {
-        if client.stream.poll_readable(cx).is_ready() {
-            return Poll::Ready(true);
+        let Client {
+            stream,
+            input,
+            reading,
+            ..
+        } = client;
+        if let Poll::Ready(read) = context
+            .buffers
+            .poll_fill(cx, stream, input, BufferSize::Short)
+        {
+            let has_come = matches!(read, Ok(n) if n > 0);
+            // What was configured when it begins: a sleeper holds no snapshot that is gone.
+            return Poll::Ready(has_come && (follow(context, site, arrival) || is_first));
         }
         let deadline = deadline.get_or_insert_with(|| Instant::now() + patience);
-        if context.drain.is_draining() || context.sites.site(arrival.listener).is_none() {
+        if !follow(context, site, arrival) || context.drain.is_draining() {
             if !is_first {
                 return Poll::Ready(false);
             }
             *deadline = (*deadline).min(Instant::now() + LAST_CHANCE);
         }
         sleeper.register(cx);
-        client.reading.poll_passed(cx, *deadline).map(|()| false)
+        reading.poll_passed(cx, *deadline).map(|()| false)
     })
     .await
+}
+
+/// Takes up what is configured now; `false` if the listener is gone. A client that was accepted
+/// before that is still answered once, by what was configured last.
+fn follow(context: &Context, site: &mut Arc<Site>, arrival: Arrival) -> bool {
+    match context.sites.site(arrival.listener) {
+        Some(current) => {
+            *site = current;
+            true
+        }
+        None => false,
+    }
 }
 
 /// Serves requests until none has begun to arrive.
 async fn wake(
     context: &Context,
     client: &mut Client,
-    mut site: Arc<Site>,
+    site: &mut Arc<Site>,
     arrival: Arrival,
 ) -> After {
-    client.input = context.buffers.short();
     let after = loop {
-        let after = serve_request(context, client, &site, arrival).await;
-        if after != After::KeepAlive || client.input.is_empty() {
+        skip_empty_lines(client);
+        if client.input.is_empty() {
+            break After::KeepAlive;
+        }
+        let after = serve_request(context, client, site, arrival).await;
+        if after != After::KeepAlive {
             break after;
         }
         // A pipelined request is the next request: it sees what is configured now.
-        match context.sites.site(arrival.listener) {
-            Some(current) => site = current,
-            None => break After::Linger,
+        if !follow(context, site, arrival) {
+            break After::Linger;
         }
     };
     context.buffers.give(std::mem::take(&mut client.input));
@@ -130,7 +149,6 @@ async fn serve_request(
             let mut exchange = Exchange::new(context, Arc::clone(site), seen, &request, started);
             handle(client, &mut exchange, &request).await
         }
-        Err(NoHead::Ended) => After::Close,
         Err(NoHead::Broken) => {
             drop(Exchange::unreadable(
                 context,
@@ -152,15 +170,13 @@ async fn serve_request(
 
 /// Why there is no head.
 enum NoHead {
-    /// The client closed where a request could have begun.
-    Ended,
-    /// The client closed within one.
+    /// The client left within one.
     Broken,
     /// It is not one that lbd takes.
     Refused(HttpError),
 }
 
-/// Reads a head; all of it must have come before the listener's header deadline.
+/// Reads a head, of which at least a byte has come; all of it must have before the listener's header deadline.
 async fn read_head(
     client: &mut Client,
     site: &Site,
@@ -170,7 +186,6 @@ async fn read_head(
     // A head ends with a line, so without a new line end there is nothing new to parse.
     let mut is_worth_parsing = true;
     loop {
-        skip_empty_lines(client);
         if is_worth_parsing || client.input.len() >= site.limits.uri {
             match parse_request(client.input.data(), site.limits) {
                 Ok(Some((head, length))) => {
@@ -181,38 +196,35 @@ async fn read_head(
                 Err(error) => return Err(NoHead::Refused(error)),
             }
         }
-        let is_empty = client.input.is_empty();
         let space = client.input.space();
         match client
             .stream
             .read(space, &mut client.reading, deadline)
             .await
         {
-            Ok(0) | Err(_) if is_empty => return Err(NoHead::Ended),
             Ok(0) => return Err(NoHead::Broken),
             Ok(n) => {
                 is_worth_parsing = memchr::memchr(b'\n', &space[..n]).is_some();
                 client.input.filled(n);
             }
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                let reason = "request header too slow";
-                return Err(NoHead::Refused(HttpError::client(
-                    StatusCode::REQUEST_TIMEOUT,
-                    reason,
-                )));
+                return Err(NoHead::Refused(TOO_SLOW));
             }
             Err(_) => return Err(NoHead::Broken),
         }
     }
 }
 
+const TOO_SLOW: HttpError =
+    HttpError::client(StatusCode::REQUEST_TIMEOUT, "request header too slow");
+
 /// Some clients send an empty line behind a body; a server ignores those before a request (RFC 9112 section 2.2).
 fn skip_empty_lines(client: &mut Client) {
-    let empty = client
-        .input
-        .data()
-        .iter()
-        .take_while(|b| matches!(b, b'\r' | b'\n'))
-        .count();
-    client.input.consume(empty);
+    loop {
+        match client.input.data() {
+            [b'\r', b'\n', ..] => client.input.consume(2),
+            [b'\n', ..] => client.input.consume(1),
+            _ => return,
+        }
+    }
 }

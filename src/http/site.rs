@@ -17,6 +17,7 @@ pub struct Site {
     pub(super) timeouts: ClientTimeouts,
     pub(super) limits: super::h1::HeadLimits,
     pub(super) via: Option<String>,
+    pub(super) underscores_in_headers: bool,
     pub(super) access: Option<LineFormat>,
     trusted_proxies: Vec<ipnet::IpNet>,
 }
@@ -79,6 +80,7 @@ impl Site {
                 uri: listener.max_uri,
             },
             via: listener.via.clone(),
+            underscores_in_headers: listener.underscores_in_headers,
             access,
             trusted_proxies: listener.trusted_proxies.clone(),
         }

@@ -15,14 +15,17 @@ use super::{
     h1::{BodyError, Decoder, Fields, Framing, write_chunk_start, write_last_chunk},
     headers::allowed_trailers,
 };
-use crate::net::{Deadline, Stream, Timer};
+use crate::{
+    config::HeaderEdits,
+    net::{BufferSize, Deadline, Stream, Timer},
+};
 
 /// How much of a body is kept for another peer.
 const REPLAY: usize = 64 << 10;
 
 /// One request's bytes, for as many tries as it takes.
 #[derive(Debug)]
-pub(super) struct Upload {
+pub(super) struct Upload<'r> {
     decoder: Decoder,
     is_chunked: bool,
     /// Bytes of body that the route allows, and that have come.
@@ -31,7 +34,8 @@ pub(super) struct Upload {
     /// The payload, from its start if `is_replayable`, else what is not sent yet.
     kept: Vec<u8>,
     is_replayable: bool,
-    /// What stands behind the last chunk.
+    /// What the route does to fields, and what stands behind the last chunk.
+    edits: &'r HeaderEdits,
     trailers: Option<Fields>,
     current: Try,
 }
@@ -55,13 +59,13 @@ pub(super) enum UploadError {
     Client(HttpError),
     /// The client left.
     Gone,
-    /// The peer takes no more.
-    Peer(io::Error),
+    /// The peer takes no more. `sent_any`: of this try it has taken something.
+    Peer { error: io::Error, sent_any: bool },
 }
 
-impl Upload {
+impl<'r> Upload<'r> {
     /// A request with a body framed by `framing`, of `limit` bytes at most.
-    pub(super) fn new(framing: Framing, limit: u64) -> Self {
+    pub(super) fn new(framing: Framing, limit: u64, edits: &'r HeaderEdits) -> Self {
         Self {
             decoder: Decoder::new(framing),
             is_chunked: framing == Framing::Chunked,
@@ -69,6 +73,7 @@ impl Upload {
             received: 0,
             kept: Vec::new(),
             is_replayable: true,
+            edits,
             trailers: None,
             current: Try::default(),
         }
@@ -87,14 +92,14 @@ impl Upload {
         }
     }
 
+    /// What of the body is still to come from the client.
+    pub(super) fn into_body(self) -> Decoder {
+        self.decoder
+    }
+
     /// Whether all of what came is still at hand.
     pub(super) fn is_replayable(&self) -> bool {
         self.is_replayable
-    }
-
-    /// Whether the current try has sent a byte.
-    pub(super) fn sent_any(&self) -> bool {
-        self.current.sent_any
     }
 
     /// Whether a byte of the body has come from the client.
@@ -118,9 +123,9 @@ impl Upload {
         self.fill(client)?;
         loop {
             while !self.all_sent() {
-                self.send(peer, timer, patience)
-                    .await
-                    .map_err(UploadError::Peer)?;
+                let sent = self.send(peer, timer, patience).await;
+                let sent_any = self.current.sent_any;
+                sent.map_err(|error| UploadError::Peer { error, sent_any })?;
             }
             if self.current.is_framed {
                 return Ok(());
@@ -156,11 +161,18 @@ impl Upload {
 
     async fn receive(&mut self, client: &mut ClientInput<'_>) -> Result<(), UploadError> {
         let deadline = Deadline::After(client.patience);
-        let read = poll_fn(|cx| client.buffers.poll_fill(cx, client.stream, client.input));
+        let read = poll_fn(|cx| {
+            client
+                .buffers
+                .poll_fill(cx, client.stream, client.input, BufferSize::Long)
+        });
         match client.timer.limit(deadline, read).await {
             None => Err(UploadError::Client(TOO_SLOW)),
             Some(Ok(0) | Err(_)) => Err(UploadError::Gone),
-            Some(Ok(_)) => Ok(()),
+            Some(Ok(_)) => {
+                client.has_come.set(true);
+                Ok(())
+            }
         }
     }
 
@@ -184,7 +196,7 @@ impl Upload {
             self.frame(|frame, is_first| write_chunk_start(frame, step.produced, is_first));
         } else if self.decoder.is_done() && self.is_chunked {
             if let Some(trailers) = self.decoder.take_trailers() {
-                self.trailers = Some(allowed_trailers(&trailers));
+                self.trailers = Some(allowed_trailers(&trailers, self.edits));
             }
             let trailers = self.trailers.take();
             self.frame(|frame, is_first| write_last_chunk(frame, trailers.as_ref(), is_first));

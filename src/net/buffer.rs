@@ -79,6 +79,15 @@ impl Buffer {
     }
 }
 
+/// How much is expected.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum BufferSize {
+    /// A head, or a short body.
+    Short,
+    /// A long body.
+    Long,
+}
+
 /// A worker's spare buffers.
 #[derive(Debug, Default)]
 pub struct BufferPool {
@@ -87,14 +96,18 @@ pub struct BufferPool {
 }
 
 impl BufferPool {
-    /// An empty buffer for a head or a short body.
-    pub fn short(&self) -> Buffer {
-        take(&self.short, SHORT)
-    }
-
-    /// An empty buffer for a long body.
-    pub fn long(&self) -> Buffer {
-        take(&self.long, LONG)
+    /// An empty buffer.
+    fn take(&self, size: BufferSize) -> Buffer {
+        let (spare, size) = match size {
+            BufferSize::Short => (&self.short, SHORT),
+            BufferSize::Long => (&self.long, LONG),
+        };
+        let bytes = spare.borrow_mut().pop().unwrap_or_else(|| vec![0; size]);
+        Buffer {
+            bytes,
+            start: 0,
+            end: 0,
+        }
     }
 
     /// Polls `stream` for at least one byte behind what waits in `buffer`; 0 is the end. While it
@@ -104,15 +117,19 @@ impl BufferPool {
         cx: &mut Context<'_>,
         stream: &Stream,
         buffer: &mut Buffer,
+        size: BufferSize,
     ) -> Poll<io::Result<usize>> {
         if buffer.is_empty() {
             self.release(buffer);
             ready!(stream.poll_readable(cx));
-            *buffer = self.long();
+            *buffer = self.take(size);
         }
         let read = stream.poll_read(cx, buffer.space());
-        if let Poll::Ready(Ok(n)) = &read {
-            buffer.filled(*n);
+        match &read {
+            Poll::Ready(Ok(n)) => buffer.filled(*n),
+            // What was said to be readable was not: a new connection is said to be.
+            Poll::Pending => self.release(buffer),
+            Poll::Ready(Err(_)) => {}
         }
         read
     }
@@ -138,15 +155,6 @@ impl BufferPool {
     }
 }
 
-fn take(spare: &RefCell<Vec<Vec<u8>>>, size: usize) -> Buffer {
-    let bytes = spare.borrow_mut().pop().unwrap_or_else(|| vec![0; size]);
-    Buffer {
-        bytes,
-        start: 0,
-        end: 0,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_full_buffer_makes_room_without_losing_a_byte() {
-        let mut buffer = BufferPool::default().short();
+        let mut buffer = BufferPool::default().take(BufferSize::Short);
         while buffer.len() < SHORT {
             read(&mut buffer, &[7; 64]);
         }
@@ -183,10 +191,10 @@ mod tests {
     #[test]
     fn the_last_buffer_given_back_is_the_next_one_taken() {
         let pool = BufferPool::default();
-        let (a, b) = (pool.long(), pool.long());
+        let (a, b) = (pool.take(BufferSize::Long), pool.take(BufferSize::Long));
         let last = b.bytes.as_ptr();
         pool.give(a);
         pool.give(b);
-        assert_eq!(pool.long().bytes.as_ptr(), last);
+        assert_eq!(pool.take(BufferSize::Long).bytes.as_ptr(), last);
     }
 }

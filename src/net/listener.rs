@@ -1,11 +1,9 @@
 //! Accepting connections, whatever the system says.
 
-use std::{
-    io,
-    net::SocketAddr,
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, time::Duration};
+
+use socket2::SockRef;
+use tokio::net::TcpStream;
 
 use super::stream::Stream;
 
@@ -63,12 +61,19 @@ impl Listener {
     /// A connection that waits to be accepted, if there is one: what must be served before the
     /// socket is closed, for closing resets what waits.
     pub fn accept_waiting(&self) -> Option<(Stream, SocketAddr)> {
-        let mut cx = Context::from_waker(Waker::noop());
+        // The kernel is asked, not the runtime: that knows only what its last turn saw.
         loop {
-            match self.socket.poll_accept(&mut cx) {
-                Poll::Ready(Ok((stream, peer))) => return Some((Stream::new(stream), peer)),
-                Poll::Ready(Err(error)) if is_transient(&error) => {}
-                Poll::Ready(Err(_)) | Poll::Pending => return None,
+            match SockRef::from(&self.socket).accept() {
+                Ok((socket, peer)) => {
+                    let taken = socket
+                        .set_nonblocking(true)
+                        .and_then(|()| TcpStream::from_std(socket.into()));
+                    if let (Ok(stream), Some(peer)) = (taken, peer.as_socket()) {
+                        return Some((Stream::new(stream), peer));
+                    }
+                }
+                Err(error) if is_transient(&error) => {}
+                Err(_) => return None,
             }
         }
     }

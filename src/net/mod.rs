@@ -11,7 +11,7 @@ mod stream;
 mod timer;
 
 pub use self::{
-    buffer::{Buffer, BufferPool},
+    buffer::{Buffer, BufferPool, BufferSize},
     drain::{ConnectionGuard, Drain, Sleeper},
     listener::Listener,
     socket::{BindError, bind},

@@ -98,89 +98,121 @@ impl Worker {
 fn run(mut runtime: Builder, commands: mpsc::UnboundedReceiver<Command>, context: Rc<Context>) {
     match runtime.enable_all().build_local(LocalOptions::default()) {
         Ok(runtime) => {
-            let ended = runtime.block_on(serve(commands, Rc::clone(&context)));
+            let mut life = Life {
+                context: Rc::clone(&context),
+                accepting: HashMap::new(),
+                ending: None,
+            };
+            runtime.block_on(life.run(commands));
             // Connections that are still there end here, and write their access lines.
             drop(runtime);
             context.access.flush();
-            drop(ended);
+            // Only now does whoever asked for the end hear of it.
+            drop(life);
         }
         Err(error) => tracing::error!("a worker cannot start: {error}"),
     }
 }
 
-/// Serves until told to end; what it returns is dropped when all is done.
-async fn serve(
-    mut commands: mpsc::UnboundedReceiver<Command>,
+/// What a worker does between its start and its end.
+struct Life {
     context: Rc<Context>,
-) -> Option<oneshot::Sender<()>> {
-    let mut accepting: HashMap<SocketAddr, oneshot::Sender<oneshot::Sender<()>>> = HashMap::new();
-    let mut tick = tokio::time::interval(TICK);
-    loop {
-        let command = tokio::select! {
-            command = commands.recv() => command,
-            _ = tick.tick() => {
-                look_after(&context);
-                continue;
+    /// The tasks that accept, each with the way to stop it.
+    accepting: HashMap<SocketAddr, oneshot::Sender<oneshot::Sender<()>>>,
+    ending: Option<Ending>,
+}
+
+/// A worker that serves no longer than its connections last.
+struct Ending {
+    /// From when on, and for how long they are waited for; for ever without the latter.
+    since: Instant,
+    patience: Option<Duration>,
+    /// Told by being dropped with the worker.
+    waiting: Vec<oneshot::Sender<()>>,
+}
+
+impl Life {
+    /// Obeys commands until the last connection of a worker that is ending has gone, or may no longer be waited for.
+    async fn run(&mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        let mut tick = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                command = commands.recv() => match command {
+                    Some(command) => self.obey(command).await,
+                    None => return,
+                },
+                _ = tick.tick() => look_after(&self.context),
+                () = self.ended() => return,
             }
-        };
-        match command? {
+        }
+    }
+
+    async fn obey(&mut self, command: Command) {
+        match command {
             Command::Listen(address, socket, done) => match Listener::new(socket) {
                 Ok(listener) => {
                     let (stop, stopped) = oneshot::channel();
                     tokio::task::spawn_local(accept(
-                        Rc::clone(&context),
+                        Rc::clone(&self.context),
                         listener,
                         address,
                         stopped,
                     ));
-                    accepting.insert(address, stop);
+                    self.accepting.insert(address, stop);
+                    // Whoever asked may have given up waiting; so below.
                     let _ = done.send(());
                 }
                 Err(error) => tracing::error!("cannot listen on {address}: {error}"),
             },
             Command::Close(address, done) => {
-                if let Some(stop) = accepting.remove(&address) {
+                if let Some(stop) = self.accepting.remove(&address) {
                     let _ = stop.send(done);
                 }
             }
             Command::LookAround => {
-                context.sites.let_go();
-                context.drain.wake_sleepers();
+                self.context.sites.let_go();
+                self.context.drain.wake_sleepers();
             }
             Command::Ping(done) => drop(done.send(())),
-            Command::Drain(deadline, done) => {
-                for (_, stop) in accepting.drain() {
-                    let (closed, is_closed) = oneshot::channel();
-                    let _ = stop.send(closed);
-                    let _ = is_closed.await;
-                }
-                drain(&context, deadline).await;
-                return Some(done);
-            }
+            Command::Drain(patience, done) => self.drain(patience, done).await,
         }
     }
-}
 
-async fn drain(context: &Context, deadline: Option<Duration>) {
-    context.drain.start();
-    let emptied = async {
-        let mut tick = tokio::time::interval(TICK);
-        loop {
-            tokio::select! {
-                () = context.drain.emptied() => return,
-                _ = tick.tick() => look_after(context),
+    /// Begins to end, or changes until when.
+    async fn drain(&mut self, patience: Option<Duration>, done: oneshot::Sender<()>) {
+        for (_, stop) in self.accepting.drain() {
+            let (closed, is_closed) = oneshot::channel();
+            if stop.send(closed).is_ok() {
+                // Ends with an error if the task is gone: closed, too.
+                let _ = is_closed.await;
             }
         }
-    };
-    match deadline {
-        None => emptied.await,
-        Some(deadline) => {
-            if tokio::time::timeout(deadline, emptied).await.is_err() {
-                let left = context.drain.connections();
-                tracing::warn!(
-                    "{left} connections are cut off: they did not end within {deadline:?}"
-                );
-            }
+        let since = Instant::now();
+        let ending = self.ending.get_or_insert(Ending {
+            since,
+            patience,
+            waiting: Vec::new(),
+        });
+        (ending.since, ending.patience) = (since, patience);
+        ending.waiting.push(done);
+        self.context.drain.start();
+    }
+
+    /// Ends when the worker has nothing left to wait for; never, if it is not ending.
+    async fn ended(&self) {
+        let Some(ending) = &self.ending else {
+            return std::future::pending().await;
+        };
+        let emptied = self.context.drain.emptied();
+        let Some(patience) = ending.patience else {
+            return emptied.await;
+        };
+        if tokio::time::timeout_at(ending.since + patience, emptied)
+            .await
+            .is_err()
+        {
+            let left = self.context.drain.connections();
+            tracing::warn!("{left} connections are cut off: they did not end within {patience:?}");
         }
     }
 }

@@ -10,7 +10,7 @@ use std::{
     io::{self, Write},
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     thread,
@@ -36,6 +36,8 @@ const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
 pub struct AccessLog {
     messages: SyncSender<Message>,
     dropped: Arc<Counter>,
+    /// The sink to change to. Beside the queue, for that may be full of lines that nobody takes.
+    next: Arc<Mutex<Option<AccessSink>>>,
 }
 
 /// An open place for access lines.
@@ -51,7 +53,8 @@ enum Output {
 #[derive(Debug)]
 enum Message {
     Lines(Vec<u8>),
-    Sink(AccessSink),
+    /// Look for another sink.
+    Switch,
     /// Everything before this is written; the sender is told by its channel.
     Written(SyncSender<()>),
 }
@@ -102,18 +105,25 @@ impl AccessLog {
     /// The system's, if it gives no thread.
     pub fn start(sink: AccessSink) -> io::Result<Self> {
         let (messages, received) = sync_channel(QUEUE);
-        let dropped = Arc::new(Counter::new());
-        let lost = Arc::clone(&dropped);
+        let log = Self {
+            messages,
+            dropped: Arc::default(),
+            next: Arc::default(),
+        };
+        let (dropped, next) = (Arc::clone(&log.dropped), Arc::clone(&log.next));
+        let write = move || write_all(&received, sink, &next, &dropped);
         thread::Builder::new()
             .name("lbd-access-log".to_owned())
-            .spawn(move || write_all(&received, sink, &lost))?;
-        Ok(Self { messages, dropped })
+            .spawn(write)?;
+        Ok(log)
     }
 
-    /// Writes to `sink` from now on; how a log is rotated or moved.
+    /// Writes to `sink` from now on; how a log is rotated or moved. Lines that were handed on before
+    /// may go to either.
     pub fn switch(&self, sink: AccessSink) {
-        // A writer that is gone has nothing to switch.
-        let _ = self.messages.send(Message::Sink(sink));
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(sink);
+        // If the queue is full, the next line in it will do.
+        let _ = self.messages.try_send(Message::Switch);
     }
 
     /// Waits until everything that was handed on before is written, `patience` at most.
@@ -123,30 +133,33 @@ impl AccessLog {
             let _ = written.recv_timeout(patience);
         }
     }
-
-    /// Lines lost because the disk did not keep up.
-    pub fn dropped(&self) -> u64 {
-        self.dropped.total()
-    }
 }
 
 /// The writer thread.
-fn write_all(messages: &Receiver<Message>, mut sink: AccessSink, dropped: &Counter) {
+fn write_all(
+    messages: &Receiver<Message>,
+    mut sink: AccessSink,
+    next: &Mutex<Option<AccessSink>>,
+    dropped: &Counter,
+) {
     let mut told = 0;
     loop {
-        match messages.recv_timeout(COMPLAINT_INTERVAL) {
+        let message = messages.recv_timeout(COMPLAINT_INTERVAL);
+        if let Some(new) = next.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            sink = new;
+        }
+        match message {
             Ok(Message::Lines(lines)) => {
                 if let Err(error) = sink.write(&lines) {
-                    let lost = count_lines(&lines);
                     if dropped.total() == told {
                         tracing::error!(
                             "access log: {error}; lines are lost until it can be written again"
                         );
                     }
-                    dropped.add(lost);
+                    dropped.add(count_lines(&lines));
                 }
             }
-            Ok(Message::Sink(new)) => sink = new,
+            Ok(Message::Switch) => {}
             Ok(Message::Written(done)) => drop(done.try_send(())),
             Err(RecvTimeoutError::Timeout) => {
                 let lost = dropped.total();

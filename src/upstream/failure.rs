@@ -13,6 +13,8 @@ pub enum FailureKind {
     Timeout,
     /// What came is no HTTP response.
     InvalidHeader,
+    /// This machine has no descriptor, memory or port left: no peer is to blame, and none would help.
+    Local,
 }
 
 /// A try that failed before a full response head.
@@ -36,7 +38,8 @@ impl Failure {
             io::ErrorKind::ConnectionReset => (FailureKind::Error, "connection reset"),
             io::ErrorKind::HostUnreachable => (FailureKind::Error, "host unreachable"),
             io::ErrorKind::NetworkUnreachable => (FailureKind::Error, "network unreachable"),
-            io::ErrorKind::AddrNotAvailable => (FailureKind::Error, "no free local port"),
+            io::ErrorKind::AddrNotAvailable => (FailureKind::Local, "no free local port"),
+            _ if is_shortage(error) => (FailureKind::Local, "no descriptor or memory left"),
             _ => (FailureKind::Error, "connect failed"),
         };
         Self {
@@ -75,6 +78,16 @@ impl Failure {
         match self.kind {
             FailureKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
             FailureKind::Error | FailureKind::InvalidHeader => StatusCode::BAD_GATEWAY,
+            FailureKind::Local => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
+}
+
+/// Errors of socket(2) that speak of this machine.
+fn is_shortage(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    error
+        .raw_os_error()
+        .is_some_and(|code| shortages.iter().any(|errno| errno.raw_os_error() == code))
 }

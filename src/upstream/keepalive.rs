@@ -22,6 +22,9 @@ pub struct Connection {
     pub stream: Stream,
     /// Requests that it carried before this one.
     requests: u32,
+    /// Whether the last response had no body by its status or method alone: a peer that sent one all
+    /// the same would have it read as the answer to the next request.
+    pub had_implied_end: bool,
 }
 
 impl Connection {
@@ -29,6 +32,7 @@ impl Connection {
         Self {
             stream,
             requests: 0,
+            had_implied_end: false,
         }
     }
 }
@@ -58,7 +62,12 @@ impl Keepalive {
         let mut idle = self.idle.borrow_mut();
         let stack = idle.get_mut(&peer.id())?;
         while let Some(Idle { connection, .. }) = stack.idle.pop() {
-            if connection.stream.is_quiet() {
+            let is_quiet = if connection.had_implied_end {
+                connection.stream.is_quiet_now()
+            } else {
+                connection.stream.is_quiet()
+            };
+            if is_quiet {
                 return Some(connection);
             }
         }

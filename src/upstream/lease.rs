@@ -1,11 +1,14 @@
 //! The right to send one request to one peer.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
 use super::{
-    failure::Failure,
+    failure::{Failure, FailureKind},
     health::Change,
     peer::{Member, Peer},
     peer_set::{PeerSet, Place},
@@ -61,7 +64,11 @@ impl Lease {
 
     /// The peer failed.
     pub fn failed(&mut self, now: Instant, failure: &Failure) {
-        self.failed_because(now, failure.reason);
+        if failure.kind == FailureKind::Local {
+            complain_of_shortage(failure.reason);
+        } else {
+            self.failed_because(now, failure.reason);
+        }
     }
 
     /// The peer failed; `reason` is for the log.
@@ -96,5 +103,16 @@ impl Drop for Lease {
             self.peer().health.probe_abandoned(Instant::now());
         }
         self.peer().in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Says so at most once in ten seconds, for every request meets the same shortage.
+fn complain_of_shortage(reason: &str) {
+    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+    let now = Instant::now();
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if last.is_none_or(|at| now.duration_since(at) > Duration::from_secs(10)) {
+        *last = Some(now);
+        tracing::error!("cannot connect to servers: {reason}; requests are answered 503");
     }
 }

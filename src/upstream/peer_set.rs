@@ -224,15 +224,17 @@ impl Tier {
         let may_use = |index: usize| self.members[index].admission(context, only_usable) != Use::No;
         let mut claim = |index: usize| {
             let member = &self.members[index];
-            let claimed = match member.admission(context, only_usable) {
-                Use::No => false,
-                Use::Yes => true,
-                Use::AsProbe => {
-                    probes = member.peer.health.claim_probe(context.now);
-                    probes
-                }
-            };
-            claimed && member.enter()
+            let admission = member.admission(context, only_usable);
+            if admission == Use::No || !member.enter() {
+                return false;
+            }
+            probes = admission == Use::AsProbe && member.peer.health.claim_probe(context.now);
+            let is_ours = admission == Use::Yes || probes;
+            if !is_ours {
+                // Another worker has begun the probe meanwhile.
+                member.leave();
+            }
+            is_ours
         };
         let by_hash = self
             .ip_hash
@@ -270,9 +272,13 @@ impl Member {
     fn enter(&self) -> bool {
         let before = self.peer.in_flight.fetch_add(1, Ordering::Relaxed);
         if self.max_conns > 0 && before >= self.max_conns {
-            self.peer.in_flight.fetch_sub(1, Ordering::Relaxed);
+            self.leave();
             return false;
         }
         true
+    }
+
+    fn leave(&self) {
+        self.peer.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -40,6 +40,7 @@ impl RetryPolicy {
             FailureKind::Error => self.retry.on.error,
             FailureKind::Timeout => self.retry.on.timeout,
             FailureKind::InvalidHeader => self.retry.on.invalid_header,
+            FailureKind::Local => false,
         };
         listed
             && (!failure.sent || self.may_send_again(method, so_far.replayable))

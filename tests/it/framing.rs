@@ -5,6 +5,7 @@
 
 mod answers;
 mod heads;
+mod in_step;
 mod property;
 
 use crate::support::backend::Backend;

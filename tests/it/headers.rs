@@ -2,6 +2,7 @@
 
 mod edits;
 mod location;
+mod untrusted;
 
 use crate::support::backend::Backend;
 use crate::support::behaviour::{ok, raw};

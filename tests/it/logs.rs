@@ -1,5 +1,7 @@
 //! The access log: one line for each request, whatever became of it, with every attempt.
 
+mod trouble;
+
 use crate::support::backend::Backend;
 use crate::support::behaviour::{closes_before_answer, never_answers, ok, short_body};
 use crate::support::client::get;

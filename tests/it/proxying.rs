@@ -180,6 +180,15 @@ async fn an_absolute_target_reaches_the_peer_as_path_and_host() {
 }
 
 #[tokio::test]
+async fn options_on_an_absolute_target_without_a_path_is_about_the_whole_server() {
+    let backend = Backend::start(ok("x")).await;
+    let proxy = before(&backend).await;
+    let bytes = "OPTIONS http://a HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(proxy.raw().await.exchange(bytes).await.status, 200);
+    assert_eq!(backend.last().head.start, "OPTIONS * HTTP/1.1");
+}
+
+#[tokio::test]
 async fn an_http_1_0_client_gets_an_answer_and_a_close() {
     let backend = Backend::start(ok("hello")).await;
     let proxy = before(&backend).await;

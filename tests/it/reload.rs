@@ -1,5 +1,7 @@
 //! A reload takes all of the new file or nothing, and no request notices.
 
+mod ending;
+
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::backend::Backend;

@@ -189,6 +189,10 @@ fn checked(
     }
     let method = Method::from_bytes(parsed.method.unwrap_or_default().as_bytes())
         .map_err(|_| bad("invalid method"))?;
+    if is_miscased(&method) {
+        // A peer that ignores case would do what this request is not taken for.
+        return Err(bad("method in the wrong case"));
+    }
     if method == Method::CONNECT || method == Method::TRACE {
         return Err(HttpError::client(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -212,7 +216,7 @@ fn checked(
         host,
         path_and_query,
         body,
-        keep_alive: keeps_alive(&fields, is_http_11),
+        keep_alive: keeps_alive(&fields, is_http_11)?,
         expects_continue: is_http_11
             && fields
                 .get("expect")
@@ -234,15 +238,30 @@ fn request_framing(fields: &Fields, is_http_11: bool) -> Result<Framing, HttpErr
     }
 }
 
+/// Connection options beyond these are an attack: each is compared with each field.
+const MAX_OPTIONS: usize = 32;
+
 /// Whether the connection may stand after the response (RFC 9112 section 9.3).
-fn keeps_alive(fields: &Fields, is_http_11: bool) -> bool {
-    let has = |option: &[u8]| {
-        fields
-            .all("connection")
-            .flat_map(list)
-            .any(|member| member.eq_ignore_ascii_case(option))
-    };
-    !has(b"close") && (is_http_11 || has(b"keep-alive"))
+fn keeps_alive(fields: &Fields, is_http_11: bool) -> Result<bool, HttpError> {
+    let (mut close, mut keep_alive, mut count) = (false, false, 0);
+    for option in fields.all("connection").flat_map(list) {
+        close |= option.eq_ignore_ascii_case(b"close");
+        keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+        count += 1;
+    }
+    if count > MAX_OPTIONS {
+        return Err(bad("too many connection options"));
+    }
+    Ok(!close && (is_http_11 || keep_alive))
+}
+
+fn is_miscased(method: &Method) -> bool {
+    const KNOWN: [&str; 10] = [
+        "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "LOCK",
+    ];
+    let text = method.as_str();
+    text.bytes().any(|b| b.is_ascii_lowercase())
+        && KNOWN.iter().any(|known| text.eq_ignore_ascii_case(known))
 }
 
 /// Splits a target into the authority of an absolute form, and path and query (RFC 9112 section 3.2).
@@ -279,6 +298,7 @@ fn split_target(
     let path = match path.first() {
         Some(b'/') => PathAndQuery::Sent(Span::of(path, head)),
         Some(_) => return Err(bad("absolute target with a query and no path")),
+        None if *method == Method::OPTIONS => PathAndQuery::Implied(Target::Asterisk),
         None => PathAndQuery::Implied(Target::Root),
     };
     Ok((Some(Span::of(authority, head)), path))

@@ -5,8 +5,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::support::backend::Backend;
-use crate::support::behaviour::{closes_before_answer, never_answers, ok};
-use crate::support::proxy::{Proxy, app};
+use crate::support::behaviour::{Behaviour, closes_before_answer, never_answers, ok};
+use crate::support::client::request;
+use crate::support::proxy::{Proxy, app, app_at};
 use crate::support::raw::Response;
 use crate::support::wait;
 
@@ -69,6 +70,30 @@ async fn a_server_that_never_accepts_is_504() {
     let backend = Backend::never_accepts().await;
     let proxy = before(&[&backend], "timeouts = { connect = \"200ms\" }").await;
     assert_eq!(proxy.get("/").await.status, 504);
+}
+
+#[tokio::test]
+async fn a_server_that_takes_nothing_is_504_after_the_send_timeout_alone() {
+    let deaf = Behaviour::new(|peer| async move {
+        let _open = peer;
+        std::future::pending().await
+    });
+    for method in ["GET", "PUT"] {
+        let backend = Backend::start(deaf.clone()).await;
+        let route = "path = \"/\"\nmax_body = \"100m\"";
+        let keys = "timeouts = { send = \"300ms\", read = \"5s\" }";
+        let proxy = Proxy::start(&app_at(route, &[backend.server()], keys)).await;
+        let mut client = proxy.raw().await;
+        client
+            .send(request(method, "/", &[("Content-Length", "50000000")], b""))
+            .await;
+        let start = Instant::now();
+        let upload = client.keep_sending(vec![b'x'; 65_536]);
+        assert_eq!(client.response().await.status, 504, "{method}");
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(3), "{method}: {took:?}");
+        upload.abort();
+    }
 }
 
 #[tokio::test]

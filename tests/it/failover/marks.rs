@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::support::backend::Backend;
-use crate::support::behaviour::{answers, closes_before_answer, never_answers, ok};
-use crate::support::client::Client;
+use crate::support::behaviour::{Behaviour, answers, closes_before_answer, never_answers, ok};
+use crate::support::client::{Client, get};
 use crate::support::proxy::{Proxy, app};
 use crate::support::wait;
 
@@ -223,4 +223,34 @@ async fn a_backup_serves_only_while_no_other_server_can() {
         proxy.get("/").await.text() == "primary"
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_takes_no_server_out() {
+    // More hints than the buffers of both connections hold.
+    let hints = Behaviour::new(|mut peer| async move {
+        let link = format!("Link: <{}>\r\n", "x".repeat(590)).repeat(80);
+        loop {
+            let request = peer.request().await?;
+            if request.target() == "/hints" {
+                for _ in 0..400 {
+                    peer.send(format!("HTTP/1.1 103 Early Hints\r\n{link}\r\n"))
+                        .await?;
+                }
+            }
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfinal")
+                .await?;
+        }
+    });
+    let backend = Backend::start(hints).await;
+    let pool = app(
+        &[backend.server()],
+        "max_fails = 1\nfail_timeout = \"60s\"\ntimeouts = { read = \"100ms\" }",
+    );
+    let proxy = Proxy::start_with("timeouts = { send = \"500ms\" }", &pool).await;
+    let mut deaf = proxy.raw().await;
+    deaf.send(get("/hints")).await;
+    wait::until("the request is with the server", || backend.requests() == 1).await;
+    wait::until("lbd gave the client up", || backend.open() == 0).await;
+    assert_eq!(proxy.get("/").await.text(), "final");
 }

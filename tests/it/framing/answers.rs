@@ -103,6 +103,12 @@ async fn a_bad_chunk_in_an_answer_is_not_passed_as_whole() {
 }
 
 #[tokio::test]
+async fn a_bad_first_chunk_in_the_packet_of_the_head_is_a_bad_gateway() {
+    let bad = raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n");
+    assert_eq!(through(bad).await.expect("an answer").status, 502);
+}
+
+#[tokio::test]
 async fn an_answer_reset_after_its_head_is_not_passed_as_whole() {
     match through(resets_after_headers()).await {
         Ok(answer) => assert_eq!(answer.status, 502),

@@ -1,5 +1,10 @@
 //! Heads that are malformed, or meant for somebody else: the peer is not even called.
 
+use crate::support::backend::Backend;
+use crate::support::behaviour::ok;
+use crate::support::client::{get, request};
+use crate::support::proxy::{Proxy, app};
+
 use super::refused_unseen;
 
 #[tokio::test]
@@ -100,8 +105,78 @@ async fn malformed_request_lines_are_refused() {
             400,
         ),
         ("not HTTP", "SSH-2.0-OpenSSH_9.2\r\n\r\n", 400),
+        (
+            "bare CRs before",
+            "\r\rGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            400,
+        ),
+        (
+            "a bare CR behind an empty line",
+            "\r\n\rGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            400,
+        ),
     ])
     .await;
+}
+
+#[tokio::test]
+async fn empty_lines_before_a_request_are_skipped() {
+    let backend = Backend::start(ok("x")).await;
+    let proxy = Proxy::start(&app(&[backend.server()], "")).await;
+    let mut client = proxy.raw().await;
+    for lines in ["\r\n", "\n", "\r\n\n\r\n"] {
+        let answer = client.exchange([lines.as_bytes(), &get("/")].concat());
+        assert_eq!(answer.await.status, 200, "{lines:?}");
+    }
+    // An empty line in two packets is one, too.
+    client.send("\r").await;
+    assert_eq!(
+        client
+            .exchange([b"\n", &get("/")[..]].concat())
+            .await
+            .status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn more_than_32_connection_options_are_refused() {
+    let with = |fields: &str| format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+    let one = with(&format!("Connection: {}\r\n", vec!["x-a"; 33].join(", ")));
+    let many = with(&"Connection: x-a, x-b, x-c\r\n".repeat(11));
+    refused_unseen(&[("in one field", &one, 400), ("in many", &many, 400)]).await;
+
+    let backend = Backend::start(ok("x")).await;
+    let proxy = Proxy::start(&app(&[backend.server()], "")).await;
+    let just_right = with(&format!("Connection: {}\r\n", vec!["x-a"; 32].join(", ")));
+    assert_eq!(proxy.raw().await.exchange(just_right).await.status, 200);
+}
+
+#[tokio::test]
+async fn methods_in_the_wrong_case_are_refused() {
+    // A peer that reads them as the real ones would be sent a POST twice, or a TRACE at all.
+    let cases = ["post", "Post", "trace", "connect"];
+    let requests = cases.map(|method| format!("{method} /x HTTP/1.1\r\nHost: a\r\n\r\n"));
+    let refused: Vec<_> = cases
+        .iter()
+        .zip(&requests)
+        .map(|(method, request)| (*method, request.as_str(), 400))
+        .collect();
+    refused_unseen(&refused).await;
+}
+
+#[tokio::test]
+async fn methods_that_lbd_does_not_know_pass_as_they_are() {
+    let backend = Backend::start(ok("x")).await;
+    let proxy = Proxy::start(&app(&[backend.server()], "")).await;
+    for method in ["PROPFIND", "purge", "M-SEARCH"] {
+        let answer = proxy
+            .raw()
+            .await
+            .exchange(request(method, "/", &[], b""))
+            .await;
+        assert_eq!((answer.status, backend.last().method()), (200, method));
+    }
 }
 
 #[tokio::test]

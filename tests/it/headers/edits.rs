@@ -3,7 +3,7 @@
 use crate::support::backend::Backend;
 use crate::support::behaviour::{ok, raw};
 use crate::support::client::HOST;
-use crate::support::proxy::{Proxy, app, app_at};
+use crate::support::proxy::{Proxy, app, app_at, says};
 
 #[tokio::test]
 async fn request_fields_are_set_and_removed() {
@@ -142,6 +142,54 @@ async fn the_host_is_the_clients_or_the_servers_or_a_name() {
             ),
             (Some(expected), Some(HOST)),
             "{keys}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_request_without_a_host_goes_to_the_servers() {
+    let backend = Backend::start(ok("x")).await;
+    let proxy = Proxy::start(&app(&[backend.server()], "")).await;
+    let answer = proxy.raw().await.exchange("GET / HTTP/1.0\r\n\r\n").await;
+    assert_eq!(answer.status, 200);
+    let seen = backend.last();
+    let server = backend.addr().to_string();
+    assert_eq!(seen.fields().get("host"), Some(server.as_str()));
+    assert_ne!(seen.fields().get("x-forwarded-host"), Some(""));
+}
+
+// === answers of lbd's own ===
+
+#[tokio::test]
+async fn own_answers_lose_the_fields_that_are_removed() {
+    let route = "path = \"/\"\nresponse_headers = { remove = [\"Server\"] }";
+    let dead = Backend::refuses();
+    for (rest, status) in [
+        (says(route, "x"), 200),
+        (app_at(route, &[dead.server()], ""), 502),
+    ] {
+        let answer = Proxy::start(&rest).await.get("/").await;
+        assert_eq!((answer.status, answer.field("server")), (status, None));
+    }
+}
+
+#[tokio::test]
+async fn own_answers_have_each_field_that_is_set_once() {
+    let set = "set = { Content-Type = \"text/html\", Server = \"ours\" }";
+    let route = format!("path = \"/\"\nresponse_headers = {{ {set} }}");
+    let dead = Backend::refuses();
+    for (rest, status) in [
+        (says(&route, "x"), 200),
+        (app_at(&route, &[dead.server()], ""), 502),
+    ] {
+        let answer = Proxy::start(&rest).await.get("/").await;
+        assert_eq!(
+            (
+                answer.status,
+                answer.field("content-type"),
+                answer.field("server")
+            ),
+            (status, Some("text/html"), Some("ours"))
         );
     }
 }

@@ -100,6 +100,15 @@ async fn a_location_elsewhere_stays() {
 }
 
 #[tokio::test]
+async fn a_location_never_becomes_a_path_that_browsers_read_as_another_host() {
+    for path in ["/\\evil.example/", "/\t/evil.example/", "//evil.example/"] {
+        let (location, host) = rewritten(ROUTE, "Location", &format!("http://PEER{path}")).await;
+        let start = format!("http://{host}/");
+        assert!(location.starts_with(&start), "{path:?}: {location:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_relative_location_stays() {
     stays("/login").await;
     stays("login?x=1").await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::backend::Backend;
 use crate::support::behaviour::{
-    chunked_with_trailers, early_413, echo_body, http10_close, ok, slow_body,
+    Behaviour, Gate, chunked_with_trailers, early_413, echo_body, http10_close, ok, slow_body,
 };
 use crate::support::client::{get, request};
 use crate::support::proxy::{Proxy, app, app_at};
@@ -213,6 +213,38 @@ async fn the_first_byte_of_a_request_does_not_wait_for_the_last() {
         .await;
     wait::until("the head reached the peer", || !backend.heads().is_empty()).await;
     assert_eq!(backend.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_stray_line_end_behind_the_last_request_costs_nothing_of_its_answer() {
+    const LENGTH: usize = 3_000_000;
+    let gate = Gate::closed();
+    let has_come = gate.clone();
+    let backend = Backend::start(Behaviour::new(move |mut peer| {
+        let gate = gate.clone();
+        async move {
+            peer.request().await?;
+            gate.passed().await;
+            peer.send(format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n"
+            ))
+            .await?;
+            peer.send(long_body(LENGTH)).await?;
+            peer.until_closed().await
+        }
+    }))
+    .await;
+    let proxy = before(&backend).await;
+    let mut client = proxy.raw().await;
+    client
+        .send(request("POST", "/", &[("Connection", "close")], b"x"))
+        .await;
+    wait::until("the request is with the server", || backend.requests() == 1).await;
+    client.send("\r\n").await;
+    has_come.open();
+    assert_eq!(client.response_head().await.status, 200);
+    let body = client.slowly(LENGTH, Duration::from_millis(5)).await;
+    assert!(body == long_body(LENGTH), "{} bytes came", body.len());
 }
 
 #[tokio::test]

@@ -1,8 +1,11 @@
 //! 1xx answers, and `Expect: 100-continue`, which is a question to the peer: lbd passes it on and never answers it itself.
 
+use std::time::Duration;
+
 use crate::support::backend::Backend;
-use crate::support::behaviour::{answers, early_413, informational, ok};
+use crate::support::behaviour::{Behaviour, answers, counting, early_413, informational, ok};
 use crate::support::client::{get, request};
+use crate::support::proxy::{Proxy, app};
 use crate::support::wait;
 
 use super::before;
@@ -84,4 +87,34 @@ async fn a_client_that_does_not_wait_for_a_100_gets_its_answer() {
         (answer.status, answer.text().as_str()),
         (503, "final all the same")
     );
+}
+
+#[tokio::test]
+async fn a_slow_upload_to_a_peer_that_never_says_100_is_not_the_peers_fault() {
+    let backend = Backend::start(ok("all read")).await;
+    let keys = "max_fails = 1\nfail_timeout = \"60s\"\ntimeouts = { read = \"300ms\" }";
+    let proxy = Proxy::start(&app(&[backend.server()], keys)).await;
+    let mut client = proxy.raw().await;
+    client
+        .send("PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 12\r\n\r\n")
+        .await;
+    wait::until("the head reached the peer", || !backend.heads().is_empty()).await;
+    client.drip(vec![b'x'; 12], Duration::from_millis(60));
+    assert_eq!(client.response().await.text(), "all read");
+    assert_eq!(proxy.get("/").await.status, 200, "the peer is out");
+}
+
+#[tokio::test]
+async fn after_an_interim_answer_the_request_is_not_tried_elsewhere() {
+    let dies = Behaviour::new(|mut peer| async move {
+        peer.request().await?;
+        peer.send("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n")
+            .await
+    });
+    let (dying, other) = (Backend::start(dies).await, Backend::start(counting()).await);
+    let proxy = Proxy::start(&app(&[dying.server(), other.server()], "")).await;
+    let mut client = proxy.raw().await;
+    assert_eq!(client.exchange(get("/")).await.status, 103);
+    assert_eq!(client.response().await.status, 502);
+    assert_eq!((dying.requests(), other.requests()), (1, 0));
 }

@@ -84,6 +84,17 @@ async fn a_respond_route_responds_to_every_method_and_keeps_the_connection() {
 }
 
 #[tokio::test]
+async fn a_205_has_no_body() {
+    let text = "[[routes]]\npath = \"/\"\nrespond = { status = 205, body = \"ignored\" }\n";
+    let proxy = Proxy::start(text).await;
+    let mut client = proxy.client().await;
+    for _ in 0..2 {
+        let answer = client.get("/").await;
+        assert_eq!((answer.status, answer.text().as_str()), (205, ""));
+    }
+}
+
+#[tokio::test]
 async fn without_a_route_the_answer_is_a_404_that_names_no_internals() {
     let proxy = routes(&[("path = \"/only/\"", "x")]).await;
     let answer = proxy.get("/secret/path").await;

@@ -58,7 +58,7 @@ impl Gate {
         self.0.send_replace(true);
     }
 
-    async fn passed(&self) {
+    pub(crate) async fn passed(&self) {
         let mut gate = self.0.subscribe();
         gate.wait_for(|open| *open)
             .await

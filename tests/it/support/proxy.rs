@@ -81,9 +81,14 @@ impl Proxy {
         reloaded.map_err(|error| error.to_string())
     }
 
+    /// As [`Proxy::stop`], with a deadline of the caller's choice (`None`: none at all), and more than once.
+    pub(crate) async fn shutdown(&self, deadline: Option<Duration>) {
+        wait::within("stopping", self.0.shutdown(deadline)).await;
+    }
+
     /// Graceful, and the logs are on disk when it returns.
     pub(crate) async fn stop(self) {
-        wait::within("stopping", self.0.shutdown(Some(Duration::from_secs(1)))).await;
+        self.shutdown(Some(Duration::from_secs(1))).await;
     }
 }
 

@@ -110,6 +110,23 @@ impl Raw {
         self.response().await
     }
 
+    /// The next `length` bytes, or as many as came before the connection broke; taken 64 KB at a time at this pace.
+    pub(crate) async fn slowly(&mut self, length: usize, pace: Duration) -> Vec<u8> {
+        let (mut bytes, mut pace) = (Vec::new(), interval(pace));
+        while bytes.len() < length {
+            pace.tick().await;
+            let next = self.reader.exactly((length - bytes.len()).min(65_536));
+            match wait::within("more of the answer", next).await {
+                Ok(piece) => bytes.extend(piece),
+                Err(_) => {
+                    bytes.extend(self.reader.unread());
+                    break;
+                }
+            }
+        }
+        bytes
+    }
+
     /// All that comes until the proxy closes, a reset counting as a close.
     pub(crate) async fn rest(&mut self) -> Vec<u8> {
         match wait::within("the end of the connection", self.reader.rest()).await {

@@ -1,0 +1,103 @@
+//! curl, and what it got.
+
+use std::{
+    fs::{self, File},
+    path::Path,
+    process::Stdio,
+};
+
+use super::programs::program;
+use crate::harness::{Dir, Process};
+
+/// One run of curl, in preparation.
+#[derive(Debug)]
+pub(crate) struct Curl<'c> {
+    args: Vec<&'c str>,
+    input: Stdio,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    /// curl's exit code.
+    pub(crate) exit: i32,
+    /// Of the last answer.
+    pub(crate) status: u16,
+    /// Of all answers, interim ones too.
+    pub(crate) head: String,
+    /// Of all answers.
+    pub(crate) body: Vec<u8>,
+    /// The lines of `-w`; if there is none, the status of each answer.
+    pub(crate) values: Vec<String>,
+}
+
+/// Runs `curl ARGS`.
+pub(crate) fn curl(args: &[&str]) -> Fetched {
+    Curl::new(args).run()
+}
+
+impl<'c> Curl<'c> {
+    pub(crate) fn new(args: &[&'c str]) -> Self {
+        Self {
+            args: args.to_vec(),
+            input: Stdio::null(),
+        }
+    }
+
+    /// With the file as standard input, for `-T -`.
+    pub(crate) fn reading(self, path: &Path) -> Self {
+        let file = File::open(path).expect("a file of the test's own");
+        Self {
+            input: file.into(),
+            ..self
+        }
+    }
+
+    pub(crate) fn run(self) -> Fetched {
+        let dir = Dir::new();
+        let mut command = program("curl");
+        // -q: no .curlrc; it must come first.
+        command.args(["-q", "-sS", "--max-time", "12"]);
+        command.arg("-D").arg(dir.file("head"));
+        command.args(["-w", "%{response_code}\\n"]);
+        command.args(&self.args).stdin(self.input);
+        let urls = self.args.iter().filter(|arg| arg.starts_with("http://"));
+        let bodies: Vec<_> = (0..urls.count())
+            .map(|i| dir.file(&i.to_string()))
+            .collect();
+        for body in &bodies {
+            command.arg("-o").arg(body);
+        }
+        let ended = Process::spawn(&mut command).finish();
+        let values: Vec<_> = ended.out.lines().map(str::to_owned).collect();
+        let head = fs::read_to_string(dir.file("head")).unwrap_or_default();
+        let mut starts = head.lines().filter(|line| line.starts_with("HTTP/"));
+        let status = starts
+            .next_back()
+            .and_then(|line| line.split(' ').nth(1)?.parse().ok());
+        Fetched {
+            exit: ended.code.expect("curl ends by itself"),
+            status: status.unwrap_or_else(|| panic!("no answer: {ended:?}")),
+            head,
+            // An answer without a body leaves no file.
+            body: bodies
+                .iter()
+                .flat_map(|body| fs::read(body).unwrap_or_default())
+                .collect(),
+            values,
+        }
+    }
+}
+
+impl Fetched {
+    /// A field of the last answer.
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        let fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        let mut named = fields.filter(|(other, _)| other.eq_ignore_ascii_case(name));
+        named.next_back().map(|(_, value)| value)
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
