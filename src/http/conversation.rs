@@ -3,7 +3,14 @@
 //! Both at the same time, for a peer may answer before it has read everything: one that refuses a
 //! body often answers and then closes. A client that leaves meanwhile ends the try.
 
-use std::{cell::Cell, future::poll_fn, io, pin::pin, task::Poll, time::Duration};
+use std::{
+    cell::Cell,
+    future::poll_fn,
+    io,
+    pin::pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use http::{StatusCode, Version};
 use tokio::time::Instant;
@@ -130,16 +137,6 @@ impl<'r> Conversation<'r> {
             client: of_client,
             peer: of_peer,
         } = self.patience;
-        let state = &self.state;
-        state
-            .waits_for_100
-            .set(self.request.expects_continue && !upload.received_any());
-        // A client that waits for 100 waits for the peer, which has its own time for that.
-        let wait = if state.waits_for_100.get() {
-            of_peer.read
-        } else {
-            Duration::ZERO
-        };
         let Client {
             stream,
             input,
@@ -147,6 +144,16 @@ impl<'r> Conversation<'r> {
             writing,
             peer: timer,
         } = client;
+        let state = &self.state;
+        let waits_for_100 =
+            self.request.expects_continue && !upload.received_any() && input.is_empty();
+        state.waits_for_100.set(waits_for_100);
+        // A client that waits for 100 waits for the peer, which has its own time for that.
+        let body_patience = if waits_for_100 {
+            of_client.body + of_peer.read
+        } else {
+            of_client.body
+        };
         let peer = &self.connection.stream;
         let mut source = ClientInput {
             stream,
@@ -154,7 +161,7 @@ impl<'r> Conversation<'r> {
             buffers: self.buffers,
             has_come: &state.body_came,
             timer: reading,
-            patience: of_client.body + wait,
+            patience: body_patience,
         };
         let mut head = HeadReader {
             peer,
@@ -169,46 +176,28 @@ impl<'r> Conversation<'r> {
             state,
         };
         let mut send_timer = Timer::new();
-        let mut sent: Option<Result<(), Failure>> = None;
         let mut sending = pin!(upload.run(&mut source, peer, &mut send_timer, of_peer.send));
         let mut reading = pin!(head.read());
-        let mut deadline = None;
+        let mut turn = PeersTurn {
+            timer,
+            patience: of_peer.read,
+            deadline: None,
+        };
+        let mut sent: Option<Result<(), Failure>> = None;
         poll_fn(|cx| {
             if sent.is_none()
                 && let Poll::Ready(result) = sending.as_mut().poll(cx)
             {
-                match result {
-                    Ok(()) => sent = Some(Ok(())),
-                    Err(UploadError::Client(error)) => {
-                        return Poll::Ready(Err(TryError::Client(error)));
-                    }
-                    Err(UploadError::Gone) => return Poll::Ready(Err(TryError::Gone)),
-                    Err(UploadError::Peer { error, sent_any }) => {
-                        let failure = Failure::sending(&error, sent_any);
-                        if failure.kind == FailureKind::Timeout {
-                            return Poll::Ready(Err(TryError::Peer {
-                                failure,
-                                heard: state.heard.get(),
-                            }));
-                        }
-                        // The answer may be there already, and say why.
-                        sent = Some(Err(failure));
-                    }
+                match outcome_of_sending(result, state) {
+                    Ok(outcome) => sent = Some(outcome),
+                    Err(error) => return Poll::Ready(Err(error)),
                 }
             }
             if let Poll::Ready(result) = reading.as_mut().poll(cx) {
                 return Poll::Ready(blame_sending(result, sent.as_ref()));
             }
-            if state.progress.take() {
-                deadline = None;
-            }
-            if state.is_peers_turn(sent.is_some()) {
-                let deadline = *deadline.get_or_insert_with(|| Instant::now() + of_peer.read);
-                if timer.poll_passed(cx, deadline).is_ready() {
-                    return Poll::Ready(Err(state.failed(&io::ErrorKind::TimedOut.into())));
-                }
-            } else {
-                deadline = None;
+            if turn.poll_late(cx, state, sent.is_some()).is_ready() {
+                return Poll::Ready(Err(state.failed(&io::ErrorKind::TimedOut.into())));
             }
             if sent.is_some() {
                 stream.poll_closed(cx).map(|()| Err(TryError::Gone))
@@ -217,6 +206,54 @@ impl<'r> Conversation<'r> {
             }
         })
         .await
+    }
+}
+
+/// How long it has been the peer that everybody waits for.
+struct PeersTurn<'t> {
+    timer: &'t mut Timer,
+    patience: Duration,
+    deadline: Option<Instant>,
+}
+
+impl PeersTurn<'_> {
+    /// Ready once the peer has been silent for too long.
+    fn poll_late(&mut self, cx: &mut Context<'_>, state: &State, is_sent: bool) -> Poll<()> {
+        let is_asked_for_100 = state.waits_for_100.get() && !state.body_came.get();
+        let is_peers_turn = (is_sent || is_asked_for_100) && !state.passes_on.get();
+        if state.progress.take() || !is_peers_turn {
+            self.deadline = None;
+        }
+        if !is_peers_turn {
+            return Poll::Pending;
+        }
+        let deadline = *self
+            .deadline
+            .get_or_insert_with(|| Instant::now() + self.patience);
+        self.timer.poll_passed(cx, deadline)
+    }
+}
+
+/// What the end of sending means for the try: that it goes on (a peer that takes no more may have
+/// answered already, and said why), or that it is over.
+fn outcome_of_sending(
+    result: Result<(), UploadError>,
+    state: &State,
+) -> Result<Result<(), Failure>, TryError> {
+    match result {
+        Ok(()) => Ok(Ok(())),
+        Err(UploadError::Client(error)) => Err(TryError::Client(error)),
+        Err(UploadError::Gone) => Err(TryError::Gone),
+        Err(UploadError::Peer { error, sent_any }) => {
+            let failure = Failure::sending(&error, sent_any);
+            match failure.kind {
+                FailureKind::Timeout => Err(TryError::Peer {
+                    failure,
+                    heard: state.heard.get(),
+                }),
+                _ => Ok(Err(failure)),
+            }
+        }
     }
 }
 
@@ -241,12 +278,6 @@ fn blame_sending(
 }
 
 impl State {
-    /// Whether it is the peer that everybody waits for.
-    fn is_peers_turn(&self, is_sent: bool) -> bool {
-        let is_asked_for_100 = self.waits_for_100.get() && !self.body_came.get();
-        (is_sent || is_asked_for_100) && !self.passes_on.get()
-    }
-
     fn note(&self) {
         if self.heard.get() == Heard::Nothing {
             self.heard.set(Heard::Something);

@@ -97,6 +97,13 @@ impl Fields {
         self.index.push(Entry { name, value });
     }
 
+    /// Replaces the beginning of the text, which spans go on pointing into, by `bytes` of the same length.
+    pub(super) fn overwrite_start(&mut self, bytes: &[u8]) {
+        if let Some(start) = self.text.get_mut(..bytes.len()) {
+            start.copy_from_slice(bytes);
+        }
+    }
+
     /// Appends each as a line.
     pub(in super::super) fn write(&self, out: &mut Vec<u8>) {
         for (name, value) in self.iter() {

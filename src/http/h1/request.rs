@@ -106,10 +106,31 @@ pub(in super::super) fn parse_request(
     bytes: &[u8],
     limits: HeadLimits,
 ) -> Result<Option<(RequestHead, usize)>, HttpError> {
+    let line_end = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len());
+    let line = &bytes[..line_end];
+    if line.is_ascii() || std::str::from_utf8(line).is_ok() {
+        return parse_text(bytes, limits);
+    }
+    // httparse wants a target in UTF-8, but old browsers send queries in the page's encoding. A
+    // target of the same length is read in its place.
+    let mut masked = bytes.to_vec();
+    let start = memchr::memchr(b' ', line).unwrap_or(line_end);
+    let end = memchr::memrchr(b' ', line).unwrap_or(line_end);
+    masked[start..end]
+        .iter_mut()
+        .filter(|b| !b.is_ascii())
+        .for_each(|b| *b = b'x');
+    let mut parsed = parse_text(&masked, limits)?;
+    if let Some((head, _)) = &mut parsed {
+        head.fields.overwrite_start(line);
+    }
+    Ok(parsed)
+}
+
+fn parse_text(bytes: &[u8], limits: HeadLimits) -> Result<Option<(RequestHead, usize)>, HttpError> {
     let mut found = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     let mut parsed = httparse::Request::new(&mut []);
-    let status = parsed.parse_with_uninit_headers(bytes, &mut found);
-    match status {
+    match parsed.parse_with_uninit_headers(bytes, &mut found) {
         Ok(httparse::Status::Complete(length)) => {
             let head = checked(&bytes[..length], &parsed, limits)?;
             Ok(Some((head, length)))

@@ -95,6 +95,20 @@ fn request_lines() {
 }
 
 #[test]
+fn a_target_in_an_old_encoding_is_kept_as_it_is() {
+    let bytes = b"GET /\xd3\xa6?q=\xd3\xc3 HTTP/1.1\r\nHost: a\r\nX-Name: \xd3\xa6\r\n\r\n";
+    let (head, length) = parse_request(bytes, LIMITS).unwrap().unwrap();
+    assert_eq!(length, bytes.len());
+    assert_eq!(head.raw_target(), b"/\xd3\xa6?q=\xd3\xc3");
+    assert_eq!(
+        (head.host(), head.fields.get("x-name")),
+        (&b"a"[..], Some(&b"\xd3\xa6"[..]))
+    );
+    // The method and the version stay text.
+    assert!(parse_request(b"G\xd3T / HTTP/1.1\r\nHost: a\r\n\r\n", LIMITS).is_err());
+}
+
+#[test]
 fn hosts() {
     for (host, good) in [
         ("a", true),
