@@ -48,7 +48,8 @@ pub async fn serve_connection(context: &Context, stream: Stream, arrival: Arriva
         match after {
             After::KeepAlive => is_first = false,
             After::Close => return,
-            After::Linger => return client.linger().await,
+            // Boxed, too: it reads into space of its own.
+            After::Linger => return Box::pin(client.linger()).await,
             After::Reset => return client.stream.reset_on_close(),
         }
     }

@@ -10,7 +10,7 @@ use crate::support::client::{Client, get};
 use crate::support::proxy::{Proxy, app};
 use crate::support::wait;
 
-use super::before;
+use super::{among_the_next, before};
 
 /// `n` times GET `/`, every one answered by the server that works.
 async fn gets(client: &mut Client, n: usize) {
@@ -225,32 +225,42 @@ async fn a_backup_serves_only_while_no_other_server_can() {
     .await;
 }
 
+/// 200 with `body`; on `/hints` before that more hints than the buffers of both connections hold.
+fn hints(body: &'static str) -> Behaviour {
+    let link = format!("Link: <{}>\r\n", "x".repeat(590)).repeat(80);
+    let hint = format!("HTTP/1.1 103 Early Hints\r\n{link}\r\n");
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{body}");
+    Behaviour::new(move |mut peer| {
+        let (hint, answer) = (hint.clone(), answer.clone());
+        async move {
+            loop {
+                if peer.request().await?.target() == "/hints" {
+                    for _ in 0..400 {
+                        peer.send(&hint).await?;
+                    }
+                }
+                peer.send(&answer).await?;
+            }
+        }
+    })
+}
+
 #[tokio::test]
 async fn a_client_that_does_not_read_takes_no_server_out() {
-    // More hints than the buffers of both connections hold.
-    let hints = Behaviour::new(|mut peer| async move {
-        let link = format!("Link: <{}>\r\n", "x".repeat(590)).repeat(80);
-        loop {
-            let request = peer.request().await?;
-            if request.target() == "/hints" {
-                for _ in 0..400 {
-                    peer.send(format!("HTTP/1.1 103 Early Hints\r\n{link}\r\n"))
-                        .await?;
-                }
-            }
-            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfinal")
-                .await?;
-        }
-    });
-    let backend = Backend::start(hints).await;
+    let (a, b) = (
+        Backend::start(hints("a")).await,
+        Backend::start(hints("b")).await,
+    );
     let pool = app(
-        &[backend.server()],
+        &[a.server(), b.server()],
         "max_fails = 1\nfail_timeout = \"60s\"\ntimeouts = { read = \"100ms\" }",
     );
     let proxy = Proxy::start_with("timeouts = { send = \"500ms\" }", &pool).await;
     let mut deaf = proxy.raw().await;
     deaf.send(get("/hints")).await;
-    wait::until("the request is with the server", || backend.requests() == 1).await;
-    wait::until("lbd gave the client up", || backend.open() == 0).await;
-    assert_eq!(proxy.get("/").await.text(), "final");
+    wait::until("the request is with a", || a.requests() == 1).await;
+    wait::until("lbd gave it up", || a.open() == 0).await;
+    for name in ["a", "b"] {
+        assert!(among_the_next(&proxy, name).await, "{name} is out");
+    }
 }

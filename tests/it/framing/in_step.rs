@@ -8,6 +8,7 @@ use crate::support::backend::Backend;
 use crate::support::behaviour::{Behaviour, Gate};
 use crate::support::client::{get, request};
 use crate::support::proxy::{Proxy, app};
+use crate::support::wait;
 
 /// What a client pipelines behind a POST. One request, unless its first line and half of its second are taken for a body.
 const SECOND: [&str; 2] = [
@@ -121,8 +122,17 @@ const BODILESS: [(&str, &str); 3] = [
 
 const POISON: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nPOISON";
 
-/// Answers `/bodiless` with `head` and, after `pause`, a body that looks like an answer; opens `sent` when it is out.
-fn sends_a_body_anyway(head: &'static str, pause: Duration, sent: &Gate) -> Behaviour {
+/// When the body that should not be there comes.
+#[derive(Clone, Copy)]
+enum Late {
+    /// Right behind its head.
+    No,
+    /// 20 ms later, and the next request after that.
+    BeforeTheNextRequest,
+}
+
+/// Answers `/bodiless` with `head`, then a body that looks like an answer; opens `sent` when it is out.
+fn sends_a_body_anyway(head: &'static str, late: Late, sent: &Gate) -> Behaviour {
     let sent = sent.clone();
     Behaviour::new(move |mut peer| {
         let sent = sent.clone();
@@ -131,7 +141,9 @@ fn sends_a_body_anyway(head: &'static str, pause: Duration, sent: &Gate) -> Beha
                 let request = peer.request().await?;
                 if request.target() == "/bodiless" {
                     peer.send(head).await?;
-                    sleep(pause).await;
+                    if !matches!(late, Late::No) {
+                        sleep(Duration::from_millis(20)).await;
+                    }
                     peer.send(POISON).await?;
                     sent.open();
                 } else {
@@ -143,19 +155,17 @@ fn sends_a_body_anyway(head: &'static str, pause: Duration, sent: &Gate) -> Beha
     })
 }
 
-/// The next request gets its own answer, asked for at once or when the body has gone out.
-async fn is_not_poisoned(pause: Duration, asks_at_once: bool) {
+/// The next requests, of the same and of another client, get their own answers.
+async fn poisons_nothing(late: Late) {
     for (method, head) in BODILESS {
         let sent = Gate::closed();
-        let backend = Backend::start(sends_a_body_anyway(head, pause, &sent)).await;
+        let backend = Backend::start(sends_a_body_anyway(head, late, &sent)).await;
         let proxy = Proxy::start(&app(&[backend.server()], "")).await;
         let mut client = proxy.raw().await;
         client.send(request(method, "/bodiless", &[], b"")).await;
         let answer = client.try_response(method).await;
         answer.expect("a well-formed, complete answer");
-        if !asks_at_once {
-            sent.passed().await;
-        }
+        wait::within("the body", sent.passed()).await;
         for mut next in [client, proxy.raw().await] {
             let answer = next.exchange(get("/next")).await;
             assert_eq!(answer.text(), "own", "after {method}, {head:?}");
@@ -165,15 +175,10 @@ async fn is_not_poisoned(pause: Duration, asks_at_once: bool) {
 
 #[tokio::test]
 async fn a_body_right_behind_an_answer_without_one_is_not_the_next_answer() {
-    is_not_poisoned(Duration::ZERO, true).await;
+    poisons_nothing(Late::No).await;
 }
 
 #[tokio::test]
 async fn a_body_that_comes_later_is_not_the_next_answer() {
-    is_not_poisoned(Duration::from_millis(20), false).await;
-}
-
-#[tokio::test]
-async fn a_body_that_crosses_the_next_request_is_not_its_answer() {
-    is_not_poisoned(Duration::from_millis(20), true).await;
+    poisons_nothing(Late::BeforeTheNextRequest).await;
 }

@@ -9,16 +9,24 @@ use tokio::time::Instant;
 use crate::support::backend::Backend;
 use crate::support::behaviour::{Gate, gated, ok};
 use crate::support::client::{get, request};
-use crate::support::proxy::{Proxy, app, file};
+use crate::support::proxy::{Proxy, app, file, says};
 use crate::support::raw::Raw;
 use crate::support::wait;
 
 use super::{SECOND, all};
 
-/// Connections that have sent a request, more than lbd accepts in one turn, and made faster than it accepts.
+/// A route whose choice keeps a worker busy for a while, before the one that says "x".
+fn busy_at_times() -> String {
+    says("regex = \"[ab]*a[ab]{1000}c\"", "never") + &all("x")
+}
+
+/// Connections that have sent a request to `addr` while the worker was busy: more than it accepts in one turn.
 async fn many(addr: SocketAddr) -> Vec<Raw> {
-    let mut clients = Vec::new();
-    for _ in 0..600 {
+    let mut clients = vec![Raw::connect(addr).await];
+    clients[0]
+        .send(get(&format!("/{}", "ab".repeat(4_000))))
+        .await;
+    for _ in 0..400 {
         let mut client = Raw::connect(addr).await;
         client.send(get("/")).await;
         clients.push(client);
@@ -36,7 +44,7 @@ async fn all_are_answered(clients: Vec<Raw>) {
 
 #[tokio::test]
 async fn shutdown_serves_what_waits_to_be_accepted() {
-    let proxy = Proxy::start(&all("x")).await;
+    let proxy = Proxy::start(&busy_at_times()).await;
     let clients = many(proxy.addr()).await;
     tokio::join!(
         proxy.shutdown(Some(wait::DEADLINE)),
@@ -46,7 +54,7 @@ async fn shutdown_serves_what_waits_to_be_accepted() {
 
 #[tokio::test]
 async fn a_removed_listener_serves_what_waits_to_be_accepted() {
-    let mut proxy = Proxy::start_file(&file("", "", &(all("x") + SECOND))).await;
+    let mut proxy = Proxy::start_file(&file("", "", &(busy_at_times() + SECOND))).await;
     let clients = many(proxy.addrs()[1]).await;
     proxy.reload(&all("x")).await;
     all_are_answered(clients).await;
