@@ -11,6 +11,8 @@ use crate::net::{Buffer, BufferPool, Deadline, Stream, Timer};
 /// lost to a reset (nginx `lingering_time`, `lingering_timeout`).
 const LINGER_TOTAL: Duration = Duration::from_secs(30);
 const LINGER_SILENCE: Duration = Duration::from_secs(5);
+/// The same silence when the process waits for the connection to end.
+const LINGER_SILENCE_DRAINING: Duration = Duration::from_millis(500);
 
 /// A client's connection while a request of its is served.
 #[derive(Debug)]
@@ -87,12 +89,17 @@ impl Client {
     }
 
     /// Says good-bye and waits until the client has heard everything, or has had its time.
-    pub(super) async fn linger(&mut self) {
+    pub(super) async fn linger(&mut self, is_draining: bool) {
         self.stream.shutdown().await;
         let end = Instant::now() + LINGER_TOTAL;
+        let patience = if is_draining {
+            LINGER_SILENCE_DRAINING
+        } else {
+            LINGER_SILENCE
+        };
         let mut space = [0; 4096];
         loop {
-            let silence = Instant::now() + LINGER_SILENCE;
+            let silence = Instant::now() + patience;
             match self
                 .stream
                 .read(

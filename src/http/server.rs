@@ -49,7 +49,7 @@ pub async fn serve_connection(context: &Context, stream: Stream, arrival: Arriva
             After::KeepAlive => is_first = false,
             After::Close => return,
             // Boxed, too: it reads into space of its own.
-            After::Linger => return Box::pin(client.linger()).await,
+            After::Linger => return Box::pin(client.linger(context.drain.is_draining())).await,
             After::Reset => return client.stream.reset_on_close(),
         }
     }
