@@ -103,11 +103,9 @@ fn introduce(config: &Config, address: &str) {
             .map(|server| server.address.to_string())
             .collect();
         let url = format!("http://{address}/{}/", pool.name.value);
-        say(format_args!(
-            "  {:<40} {}",
-            style.green(url),
-            servers.join(", ")
-        ));
+        // Padded first: colours would count as width.
+        let url = style.green(format_args!("{url:<40}"));
+        say(format_args!("  {url} {}", servers.join(", ")));
     }
     say("\nThe servers take turns:");
     say(format_args!("  curl http://{address}/app_a/"));

@@ -43,7 +43,7 @@ impl Resolver {
         }
     }
 
-    fn learn(&self, name: ServerAddress, result: Result<Vec<SocketAddr>, String>) {
+    pub(super) fn learn(&self, name: ServerAddress, result: Result<Vec<SocketAddr>, String>) {
         let mut known = self.known();
         match result {
             Ok(addresses) => {

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::{
-    config::SourceFile,
+    config::{ServerAddress, SourceFile},
     upstream::{
         failure::{Failure, FailureKind},
         peer::PeerId,
@@ -171,4 +171,34 @@ fn a_reload_keeps_peers_and_forgets_their_failures() {
 fn a_name_without_address_leaves_the_others_to_serve() {
     let pool = pool("servers = [\"no-such-host.invalid:1\", \"10.0.0.2:2\"]");
     assert_eq!([0; 2].map(|_| port(&pool, Instant::now())), [2; 2]);
+}
+
+#[test]
+fn a_pool_follows_a_name_and_keeps_what_it_knows_of_peers_that_stay() {
+    let resolver = Resolver::default();
+    let name = ServerAddress::Name("app.internal".to_owned(), 80);
+    let resolve = |addresses: &[&str]| {
+        let addresses = addresses
+            .iter()
+            .map(|address| address.parse().unwrap())
+            .collect();
+        resolver.learn(name.clone(), Ok(addresses));
+    };
+    resolve(&["10.0.0.1:80"]);
+    let config = pool_config("servers = [\"app.internal:80\"]");
+    let pool = Arc::new(Pool::new(config, &resolver, None));
+    let now = Instant::now();
+    let in_flight = pick(&pool, now, &[]).unwrap();
+    assert_eq!(&**in_flight.peer().label(), "app.internal:80[10.0.0.1]");
+    resolve(&["10.0.0.1:80", "10.0.0.2:80"]);
+    pool.follow(&resolver);
+    let leases = [
+        pick(&pool, now, &[]).unwrap(),
+        pick(&pool, now, &[]).unwrap(),
+    ];
+    let hosts = leases
+        .each_ref()
+        .map(|lease| lease.peer().address().ip().to_string());
+    assert_eq!(hosts, ["10.0.0.1", "10.0.0.2"]);
+    assert_eq!(leases[0].peer().in_flight(), 2);
 }
