@@ -26,19 +26,28 @@ pub struct BindError {
 }
 
 /// Binds `address` and listens on it with `sockets` sockets. Port 0 lets the system choose one port for all of them.
+/// `port_is_ours`: this process listens on the port already, on an address that covers or is covered by this one.
 ///
 /// # Errors
 /// The operating system's, and what an operator can do about it.
-pub fn bind(address: SocketAddr, sockets: usize) -> Result<Vec<std::net::TcpListener>, BindError> {
-    bind_all(address, sockets).map_err(|source| BindError { address, source })
+pub fn bind(
+    address: SocketAddr,
+    sockets: usize,
+    port_is_ours: bool,
+) -> Result<Vec<std::net::TcpListener>, BindError> {
+    bind_all(address, sockets, port_is_ours).map_err(|source| BindError { address, source })
 }
 
-fn bind_all(mut address: SocketAddr, sockets: usize) -> io::Result<Vec<std::net::TcpListener>> {
-    // Sockets accepted by an earlier process of ours may still linger: SO_REUSEADDR lets us bind
-    // beside those, but not beside one that listens.
-    let probe = socket(address)?;
-    probe.bind(&address.into())?;
-    drop(probe);
+fn bind_all(
+    mut address: SocketAddr,
+    sockets: usize,
+    port_is_ours: bool,
+) -> io::Result<Vec<std::net::TcpListener>> {
+    if !port_is_ours {
+        // Sockets accepted by an earlier process of ours may still linger: SO_REUSEADDR lets us bind
+        // beside those, but not beside one that listens.
+        socket(address)?.bind(&address.into())?;
+    }
     let mut listeners = Vec::with_capacity(sockets);
     for _ in 0..sockets {
         let socket = socket(address)?;
@@ -101,7 +110,7 @@ mod tests {
 
     #[test]
     fn all_sockets_of_a_group_share_the_port_that_the_system_chose() {
-        let sockets = bind("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        let sockets = bind("127.0.0.1:0".parse().unwrap(), 3, false).unwrap();
         let ports: Vec<_> = sockets
             .iter()
             .map(|s| s.local_addr().unwrap().port())
@@ -114,11 +123,20 @@ mod tests {
 
     #[test]
     fn an_address_that_another_listens_on_is_refused() {
-        let first = bind("127.0.0.1:0".parse().unwrap(), 1).unwrap();
-        let error = bind(first[0].local_addr().unwrap(), 1).unwrap_err();
+        let first = bind("127.0.0.1:0".parse().unwrap(), 1, false).unwrap();
+        let error = bind(first[0].local_addr().unwrap(), 1, false).unwrap_err();
         assert!(
             error.to_string().contains("another process listens there"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_listener_can_move_from_every_address_to_one() {
+        let every = bind("0.0.0.0:0".parse().unwrap(), 2, false).unwrap();
+        let port = every[0].local_addr().unwrap().port();
+        let one = SocketAddr::from(([127, 0, 0, 1], port));
+        assert!(bind(one, 2, false).is_err());
+        assert_eq!(bind(one, 2, true).unwrap().len(), 2);
     }
 }

@@ -84,7 +84,7 @@ impl Server {
         let count = config
             .workers
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into));
-        let listening = bind_all(addresses(&config), count)?;
+        let listening = bind_all(addresses(&config), count, &[])?;
         let access = AccessLog::start(open(&config.log.access)?)?;
         let resolver = Arc::new(Resolver::default());
         resolver.refresh(&config.pools).await;
@@ -142,6 +142,7 @@ impl Server {
                 .filter(|address| !is_bound(address))
                 .collect(),
             self.workers.len(),
+            &current,
         )?;
         let sink = open(&config.log.access)?;
         self.resolver.refresh(&config.pools).await;
@@ -249,9 +250,17 @@ fn addresses(config: &Config) -> Vec<SocketAddr> {
         .collect()
 }
 
-fn bind_all(addresses: Vec<SocketAddr>, count: usize) -> Result<Vec<Sockets>, StartError> {
+/// Binds `addresses`, `count` sockets each; `current` is what this process listens on already.
+fn bind_all(
+    addresses: Vec<SocketAddr>,
+    count: usize,
+    current: &[Bound],
+) -> Result<Vec<Sockets>, StartError> {
     let bind_one = |configured: SocketAddr| {
-        let sockets = bind(configured, count)?;
+        let port_is_ours = current
+            .iter()
+            .any(|bound| bound.actual.port() == configured.port());
+        let sockets = bind(configured, count, port_is_ours)?;
         let actual = sockets
             .first()
             .map_or(Ok(configured), std::net::TcpListener::local_addr)?;
