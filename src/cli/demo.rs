@@ -49,8 +49,8 @@ pub(super) fn demo(port: u16) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(format_args!("lbd demo: {error}"));
-            if port == 8100 {
-                complain("if the port is taken: lbd demo --port 8200");
+            if error.to_string().contains(&format!("127.0.0.1:{port}")) {
+                complain("choose another port: lbd demo --port 8200");
             }
             ExitCode::FAILURE
         }

@@ -91,8 +91,12 @@ impl PidFile {
 impl Drop for PidFile {
     fn drop(&mut self) {
         if let Some(path) = &self.0 {
-            // If it is gone already, so much the better.
-            let _ = fs::remove_file(path);
+            let is_ours = fs::read_to_string(path)
+                .is_ok_and(|text| text.trim() == std::process::id().to_string());
+            if is_ours {
+                // If it is gone meanwhile, so much the better.
+                let _ = fs::remove_file(path);
+            }
         }
     }
 }

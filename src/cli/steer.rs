@@ -20,7 +20,12 @@ use crate::{
 /// Sends `signal` to the lbd that serves `file`, over its control socket, or else by its pid file.
 pub(super) fn steer(signal: Signal, file: &Path, control: Option<PathBuf>) -> ExitCode {
     // Even a file with faults names the socket; the running lbd will say what the faults are.
-    let source = SourceFile::read(file).ok();
+    let read = SourceFile::read(file);
+    let unread = read
+        .as_ref()
+        .err()
+        .map(|error| format!("; {} cannot be read: {error}", file.display()));
+    let source = read.ok();
     let control = match control {
         Some(path) => Control::Path(path),
         None => source.as_ref().map_or(Control::Default, config::control_of),
@@ -53,12 +58,13 @@ pub(super) fn steer(signal: Signal, file: &Path, control: Option<PathBuf>) -> Ex
         .map(|socket| socket.display().to_string())
         .collect();
     complain(format_args!(
-        "lbd: no running lbd answers ({}); is it running, and is -c its file?",
+        "lbd: no running lbd answers ({}); is it running, and is -c its file?{}",
         if tried.is_empty() {
             "control = \"off\" and no pid file".to_owned()
         } else {
             tried.join(", ")
-        }
+        },
+        unread.unwrap_or_default()
     ));
     ExitCode::FAILURE
 }

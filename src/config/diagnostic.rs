@@ -63,6 +63,11 @@ impl Diagnostic {
         }
     }
 
+    /// Where it stands, in bytes.
+    pub(super) fn start(&self) -> Option<usize> {
+        self.span.as_ref().map(|span| span.start)
+    }
+
     pub(super) fn help(self, help: impl Into<String>) -> Self {
         Self {
             help: Some(help.into()),
@@ -122,7 +127,7 @@ impl Report {
         };
         let place = self.source.position(span.start);
         let gutter = " ".repeat(place.line.to_string().len());
-        let line = self.source.line(place.line);
+        let (line, column) = window(self.source.line(place.line), place.column);
         writeln!(
             f,
             "{name}:{}:{}: {}: {}",
@@ -130,13 +135,30 @@ impl Report {
         )?;
         writeln!(f, "{gutter} |")?;
         writeln!(f, "{} | {line}", place.line)?;
-        let lead: String = line.chars().take(place.column - 1).map(blank).collect();
+        let lead: String = line.chars().take(column - 1).map(blank).collect();
         let marked = self.source.text().get(span.clone()).unwrap_or_default();
         let marked = marked.lines().next().unwrap_or_default();
-        let carets: usize = marked.chars().map(|c| blank(c).len()).sum();
+        let carets: usize = marked.chars().take(SHOWN).map(|c| blank(c).len()).sum();
         writeln!(f, "{gutter} | {lead}{}", "^".repeat(carets.max(1)))?;
         render_help(f, &gutter, fault)
     }
+}
+
+/// Characters of a line that are shown at most, and how many of them before the fault.
+const SHOWN: usize = 160;
+const BEFORE: usize = 80;
+
+/// The part of a long line around `column`, and the column within it.
+fn window(line: &str, column: usize) -> (String, usize) {
+    let skipped = if line.chars().count() > SHOWN {
+        column.saturating_sub(BEFORE)
+    } else {
+        0
+    };
+    (
+        line.chars().skip(skipped).take(SHOWN).collect(),
+        column - skipped,
+    )
 }
 
 fn render_help(f: &mut fmt::Formatter<'_>, gutter: &str, fault: &Diagnostic) -> fmt::Result {

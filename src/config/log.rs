@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tracing_subscriber::EnvFilter;
 
-use super::reader::Value;
+use super::reader::{Value, nearest};
 
 /// The table `[log]`.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -75,12 +75,40 @@ impl Log {
     }
 }
 
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+
+/// What nginx users write, and what it is called here.
+const NGINX_LEVELS: [(&str, &str); 5] = [
+    ("warning", "warn"),
+    ("notice", "info"),
+    ("crit", "error"),
+    ("alert", "error"),
+    ("emerg", "error"),
+];
+
 fn read_level(value: &Value<'_>) -> Option<String> {
     let level = value.string()?;
+    // tracing takes a word that is no level for the name of a module, and would then say nothing at all.
+    let wrong = level.split(',').map(str::trim).find(|part| {
+        let level = part.rsplit_once('=').map_or(*part, |(_, level)| level);
+        !LEVELS.contains(&level.to_ascii_lowercase().as_str())
+    });
+    if let Some(wrong) = wrong {
+        let meant = NGINX_LEVELS
+            .iter()
+            .find(|(nginx, _)| *nginx == wrong)
+            .map(|(_, level)| *level);
+        let help = match meant.or_else(|| nearest(wrong, LEVELS.into_iter())) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => "error, warn, info, debug, trace or off, also for a part: \"info,lbd::upstream=debug\"".to_owned(),
+        };
+        value.fault(format!("has an unknown level \"{wrong}\""), &help);
+        return None;
+    }
     if EnvFilter::try_new(level.as_str()).is_err() {
         value.fault(
             format!("is no log filter: \"{}\"", *level),
-            "error, warn, info, debug or trace, also for a part: \"info,lbd::upstream=debug\"",
+            "such as \"info\" or \"info,lbd::upstream=debug\"",
         );
         return None;
     }
@@ -92,7 +120,24 @@ fn read_access(value: &Value<'_>) -> Option<AccessTarget> {
     match target.as_str() {
         "off" => Some(AccessTarget::Off),
         "stdout" => Some(AccessTarget::Stdout),
-        path if path.starts_with('/') => Some(AccessTarget::File(PathBuf::from(path))),
+        path if path.starts_with('/') => {
+            let path = PathBuf::from(path);
+            if path.is_dir() {
+                value.fault(
+                    "is a directory",
+                    "name a file in it: \"/var/log/lbd/access.log\"",
+                );
+                return None;
+            }
+            if path.parent().is_some_and(|directory| !directory.is_dir()) {
+                value.fault(
+                    "names a directory that is not there",
+                    "make it first, and let lbd's user write to it",
+                );
+                return None;
+            }
+            Some(AccessTarget::File(path))
+        }
         other => {
             value.fault(
                 format!("is no place for access lines: \"{other}\""),

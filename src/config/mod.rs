@@ -91,16 +91,16 @@ pub struct Loaded {
 pub fn load(source: &SourceFile) -> Result<Loaded, Report> {
     let (table, syntax_errors) = DeTable::parse_recoverable(source.text());
     let faults = Faults::default();
-    for error in &syntax_errors {
-        faults.push(syntax_fault(error));
-    }
     let section = Section::new("the file", table.get_ref(), table.span(), &faults);
     let config = read(section);
     // What the parser had to guess at must not be blamed on its author a second time.
     if syntax_errors.is_empty() {
         check::check(&config, &faults);
     }
-    let report = Report::new(source.clone(), faults.into_inner());
+    let report = Report::new(
+        source.clone(),
+        with_syntax_faults(faults.into_inner(), &syntax_errors),
+    );
     if report.errors() > 0 {
         return Err(report);
     }
@@ -131,6 +131,26 @@ fn leniently<T>(source: &SourceFile, read: impl FnOnce(&Section<'_>) -> T) -> T 
     ))
 }
 
+/// All that is wrong with a file. Behind a bracket that is not closed everything is read as
+/// something else, so of what follows one only the bracket is told.
+fn with_syntax_faults(mut faults: Vec<Diagnostic>, errors: &[toml::de::Error]) -> Vec<Diagnostic> {
+    faults.extend(errors.iter().map(syntax_fault));
+    let unclosed = errors
+        .iter()
+        .filter(|error| is_unclosed(error.message()))
+        .map(syntax_fault);
+    if let Some(bracket) = unclosed.min_by_key(Diagnostic::start) {
+        faults.retain(|fault| fault.start() < bracket.start());
+        faults.push(bracket);
+    }
+    faults
+}
+
+/// What the parser says when a bracket or a brace is missing.
+fn is_unclosed(message: &str) -> bool {
+    message.contains("array") || message.contains("inline table")
+}
+
 fn syntax_fault(error: &toml::de::Error) -> Diagnostic {
     let message = error
         .message()
@@ -138,15 +158,27 @@ fn syntax_fault(error: &toml::de::Error) -> Diagnostic {
         .next()
         .unwrap_or("not TOML")
         .to_owned();
+    let help = if is_unclosed(&message) {
+        "a bracket or a brace is probably not closed, here or above; mend it and check again"
+    } else if message.contains("duplicate key") {
+        "a name can stand once; to write several tables of a kind, double the brackets: [[routes]]"
+    } else {
+        "this is not valid TOML (https://toml.io); the rest of the file was read as far as possible"
+    };
     let fault = match error.span() {
         Some(span) => Diagnostic::error(span, message),
         None => Diagnostic::whole_file(message),
     };
-    fault.help("this is not valid TOML (https://toml.io); the rest of the file was read as far as possible")
+    fault.help(help)
 }
 
 fn read(section: Section<'_>) -> Config {
-    let entries = |key| section.get(key).and_then(|v| v.array()).unwrap_or_default();
+    let entries = |key| {
+        section
+            .get(key)
+            .map(|value| tables(&value))
+            .unwrap_or_default()
+    };
     let config = Config {
         workers: section.get("workers").and_then(|v| read_workers(&v)),
         control: read_control(&section),
@@ -171,6 +203,19 @@ fn read(section: Section<'_>) -> Config {
     }
     section.finish();
     config
+}
+
+/// The tables of an array of them.
+fn tables<'a>(value: &reader::Value<'a>) -> Vec<reader::Value<'a>> {
+    if value.is_table() {
+        let name = value.name();
+        value.fault(
+            "is one table where several may stand",
+            &format!("double the brackets: [[{name}]]"),
+        );
+        return Vec::new();
+    }
+    value.array().unwrap_or_default()
 }
 
 fn read_workers(value: &reader::Value<'_>) -> Option<usize> {

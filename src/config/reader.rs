@@ -40,6 +40,7 @@ pub(super) struct Section<'a> {
     pub(super) span: Range<usize>,
     pub(super) faults: &'a Faults,
     known: RefCell<Vec<&'static str>>,
+    later: RefCell<Vec<&'static str>>,
 }
 
 impl<'a> Section<'a> {
@@ -55,6 +56,7 @@ impl<'a> Section<'a> {
             span,
             faults,
             known: RefCell::default(),
+            later: RefCell::default(),
         }
     }
 
@@ -70,7 +72,7 @@ impl<'a> Section<'a> {
 
     /// Notes `key` as one that a later version will know, and refuses it until then.
     pub(super) fn not_yet(&self, key: &'static str) {
-        self.known.borrow_mut().push(key);
+        self.later.borrow_mut().push(key);
         if let Some((spanned, _)) = self.table.get_key_value(key) {
             self.faults.push(
                 Diagnostic::error(spanned.span(), format!("`{key}` is not supported yet"))
@@ -104,10 +106,10 @@ impl<'a> Section<'a> {
 
     /// Refuses the keys that nobody asked for.
     pub(super) fn finish(self) {
-        let known = self.known.into_inner();
+        let (known, later) = (self.known.into_inner(), self.later.into_inner());
         for (key, _) in self.table {
             let name = key.get_ref().as_ref();
-            if !known.contains(&name) {
+            if !known.contains(&name) && !later.contains(&name) {
                 let fault =
                     Diagnostic::error(key.span(), format!("unknown key `{name}` in {}", self.name));
                 self.faults
@@ -174,6 +176,10 @@ impl<'a> Value<'a> {
             .get_ref()
             .as_array()
             .is_some_and(|items| items.is_empty())
+    }
+
+    pub(super) fn is_table(&self) -> bool {
+        self.value.get_ref().is_table()
     }
 
     pub(super) fn string(&self) -> Option<At<String>> {

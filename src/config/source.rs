@@ -1,6 +1,15 @@
 //! One configuration file as text, and the way from a byte offset to what an editor calls it.
 
-use std::{io, ops::Range, path::Path, sync::Arc};
+use std::{
+    fs::File,
+    io::{self, Read},
+    ops::Range,
+    path::Path,
+    sync::Arc,
+};
+
+/// Beyond this a file is not one that somebody wrote.
+const LARGEST: u64 = 16 << 20;
 
 /// The text of a configuration file and the name under which messages speak of it.
 ///
@@ -48,7 +57,17 @@ impl SourceFile {
     /// # Errors
     /// The operating system's error, or `InvalidData` naming the first byte that is not UTF-8.
     pub fn read(path: &Path) -> io::Result<Self> {
-        let text = String::from_utf8(std::fs::read(path)?).map_err(|error| {
+        let mut bytes = Vec::new();
+        File::open(path)?
+            .take(LARGEST + 1)
+            .read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > LARGEST {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "larger than 16 MB: no configuration file",
+            ));
+        }
+        let text = String::from_utf8(bytes).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
             io::Error::new(
                 io::ErrorKind::InvalidData,

@@ -205,6 +205,65 @@ fn routes_that_a_request_cannot_choose_between_are_refused() {
 }
 
 #[test]
+fn a_level_that_would_silence_the_log_is_refused() {
+    for (level, help) in [
+        ("warning", "did you mean \"warn\"?"),
+        ("debgu", "did you mean \"debug\"?"),
+        ("notice", "\"info\""),
+        ("3", "error, warn, info"),
+    ] {
+        let source = SourceFile::new("f", format!("[log]\nlevel = \"{level}\"\n{GOOD}"));
+        let said = load(&source).unwrap_err().to_string();
+        assert!(
+            said.contains("f:2:9: error") && said.contains(help),
+            "{said}"
+        );
+    }
+    for level in ["info", "warn,lbd::upstream=debug", "OFF"] {
+        assert_eq!(
+            faults(&format!("[log]\nlevel = \"{level}\"\n{GOOD}")),
+            Vec::<String>::new()
+        );
+    }
+}
+
+#[test]
+fn behind_a_bracket_that_is_not_closed_only_the_bracket_is_told() {
+    let text = GOOD.replace(
+        "weight = 2 }]",
+        "weight = 2 }\nmax_fails = 3\nfail_timeout = \"20s\"",
+    );
+    let said = faults(&text);
+    assert_eq!(said.len(), 1, "{said:?}");
+    let text = GOOD.replace(
+        "bind = \"127.0.0.1:8100\"",
+        "bnid = [\"127.0.0.1:8100\"\nname = \"a\"",
+    );
+    assert_eq!(faults(&text).len(), 3, "{:?}", faults(&text));
+}
+
+#[test]
+fn single_brackets_are_told_to_be_doubled() {
+    let source = SourceFile::new("f", GOOD.replace("[[routes]]", "[routes]"));
+    let said = load(&source).unwrap_err().to_string();
+    assert!(said.contains("double the brackets: [[routes]]"), "{said}");
+}
+
+#[test]
+fn a_log_file_needs_a_directory() {
+    for (path, message) in [
+        (
+            "/no-such-directory/access.log",
+            "a directory that is not there",
+        ),
+        ("/", "is a directory"),
+    ] {
+        let said = faults(&format!("[log]\naccess = \"{path}\"\n{GOOD}"));
+        assert!(said.len() == 1 && said[0].contains(message), "{said:?}");
+    }
+}
+
+#[test]
 fn the_control_socket_is_found_in_a_broken_file() {
     let file = SourceFile::new("f", "control = \"/tmp/x.sock\"\nworkers = [");
     assert_eq!(

@@ -111,7 +111,8 @@ async fn end(
             match request {
                 Request::Stop if deadline.is_some() => {
                     tracing::warn!("stopping at once, as asked again");
-                    return server.shutdown(Some(Duration::ZERO)).await;
+                    server.shutdown(Some(Duration::ZERO)).await;
+                    return tracing::info!("stopped");
                 }
                 Request::Stop => break deadline = Some(timeout),
                 Request::Reload | Request::Reopen | Request::Quit => {}
@@ -124,12 +125,11 @@ async fn end(
 async fn reload(reloader: &Reloader) {
     systemd::reloading();
     match reloader.reload().await {
-        Ok(warnings) => {
-            tracing::info!("reloaded");
-            if !warnings.is_empty() {
-                tracing::warn!("the file has warnings:\n{warnings}");
-            }
-        }
+        Ok(warnings) if warnings.is_empty() => {}
+        Ok(warnings) => tracing::warn!(
+            "the file has warnings:
+{warnings}"
+        ),
         Err(error) => tracing::error!("reload failed, nothing is changed:\n{error}"),
     }
     systemd::ready();

@@ -6,7 +6,8 @@
 
 use std::{
     convert::Infallible,
-    fs, io,
+    fs,
+    io::{self, Read, Write},
     os::unix::{
         fs::{DirBuilderExt, MetadataExt, PermissionsExt},
         net::{UnixListener, UnixStream},
@@ -68,6 +69,10 @@ pub struct Reply {
     pub text: String,
 }
 
+/// Where the server says whether it goes on, and what it says when it does not.
+const STATE: &str = "/api/v1/state";
+const ENDING: &str = "ending\n";
+
 /// A reload may wait for names to be resolved; nothing takes longer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -94,6 +99,8 @@ pub fn candidates(control: &Control) -> Vec<PathBuf> {
 #[derive(Debug)]
 pub(super) struct BoundSocket {
     path: PathBuf,
+    /// Device and inode of the file: a successor may have put its own there.
+    file: (u64, u64),
     listener: Option<UnixListener>,
 }
 
@@ -104,8 +111,10 @@ impl BoundSocket {
         for path in candidates(control) {
             match bind_at(&path, *control == Control::Default) {
                 Ok(listener) => {
+                    let file = identity(&path)?;
                     return Ok(Some(Self {
                         path,
+                        file,
                         listener: Some(listener),
                     }));
                 }
@@ -143,9 +152,17 @@ impl BoundSocket {
 
 impl Drop for BoundSocket {
     fn drop(&mut self) {
-        // If it is gone already, so much the better.
-        let _ = fs::remove_file(&self.path);
+        if identity(&self.path).is_ok_and(|file| file == self.file) {
+            // If it is gone meanwhile, so much the better.
+            let _ = fs::remove_file(&self.path);
+        }
     }
+}
+
+/// What tells a file from another of the same name.
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let metadata = fs::symlink_metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
 }
 
 fn explain(path: &Path, error: &io::Error) -> String {
@@ -156,7 +173,7 @@ fn bind_at(path: &Path, make_directory: bool) -> io::Result<UnixListener> {
     if make_directory && let Some(directory) = path.parent() {
         make_private(directory)?;
     }
-    if UnixStream::connect(path).is_ok() {
+    if is_held(path) {
         let reason = format!(
             "{}; set `control` in the file to another path, or to \"off\"",
             explain(path, &io::Error::other("another lbd answers there"))
@@ -176,6 +193,20 @@ fn bind_at(path: &Path, make_directory: bool) -> io::Result<UnixListener> {
         let _ = fs::remove_file(&draft);
     }
     placed.map(|()| listener)
+}
+
+/// Whether a lbd answers at `path` that is not about to end: one that waits for its last requests
+/// must not keep its successor from starting.
+fn is_held(path: &Path) -> bool {
+    let Ok(mut stream) = UnixStream::connect(path) else {
+        return false;
+    };
+    let mut answer = String::new();
+    let asked = stream
+        .set_read_timeout(Some(Duration::from_secs(1)))
+        .and_then(|()| stream.write_all(format!("GET {STATE} HTTP/1.0\r\n\r\n").as_bytes()))
+        .and_then(|()| stream.read_to_string(&mut answer));
+    asked.is_err() || !answer.ends_with(ENDING)
 }
 
 /// Makes `directory` unless it is there; in a place that others can write to, it must be ours.
@@ -228,6 +259,17 @@ async fn answer(
     reloader: &Reloader,
     requests: &mpsc::UnboundedSender<Request>,
 ) -> Reply {
+    if request.uri().path() == STATE {
+        let text = if reloader.is_ending() {
+            ENDING
+        } else {
+            "serving\n"
+        };
+        return Reply {
+            status: StatusCode::OK,
+            text: text.to_owned(),
+        };
+    }
     let Some(verb) = Verb::of(request.uri().path()) else {
         return Reply {
             status: StatusCode::NOT_FOUND,

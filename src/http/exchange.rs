@@ -32,6 +32,8 @@ pub(super) struct Exchange<'c> {
     pub(super) site: Arc<Site>,
     /// `None` if the head could not be read.
     request: Option<&'c RequestHead>,
+    /// The request line of a head that could not be read, as far as it came.
+    line: Vec<u8>,
     /// What of the request's body is still to come from the client.
     pub(super) body: Decoder,
     pub(super) client: ClientSeen,
@@ -150,6 +152,7 @@ impl<'c> Exchange<'c> {
             context,
             site,
             request: None,
+            line: Vec::new(),
             body: Decoder::new(Framing::None),
             client,
             request_id: RequestId::Sent,
@@ -160,6 +163,16 @@ impl<'c> Exchange<'c> {
             attempts: Vec::new(),
             attempt_started: None,
         }
+    }
+
+    /// Keeps the beginning of `input`, which could not be read, for the access line.
+    pub(super) fn keep_line(&mut self, input: &[u8]) {
+        const SHOWN: usize = 512;
+        let line = input
+            .split(|b| matches!(b, b'\r' | b'\n'))
+            .next()
+            .unwrap_or_default();
+        self.line = line[..line.len().min(SHOWN)].to_vec();
     }
 
     /// The head, unless it could not be read.
@@ -260,7 +273,7 @@ impl Drop for Exchange<'_> {
         let record = AccessRecord {
             client: self.client.address,
             method: request.map_or(b"", |request| request.method.as_str().as_bytes()),
-            target: request.map_or(b"", RequestHead::raw_target),
+            target: request.map_or(&self.line, |request| request.raw_target()),
             version: request.map_or("", RequestHead::version_text),
             status: self
                 .status

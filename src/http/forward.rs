@@ -282,6 +282,11 @@ impl Forwarding<'_, '_> {
         if result == Err(RelayError::Unsent) {
             return Err(HttpError::peer(StatusCode::BAD_GATEWAY, "invalid body"));
         }
+        if result == Err(RelayError::Peer) {
+            self.exchange.end_attempt(Some("broke off within the body"));
+            let (pool, server) = (self.forward.pool.name(), lease.peer().label());
+            tracing::warn!("pool {pool}: server {server} broke off within the body of an answer");
+        }
         if result.is_ok() && is_reusable {
             connection.had_implied_end = response.body == Framing::None;
             context.keepalive.give(

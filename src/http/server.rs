@@ -151,17 +151,14 @@ async fn serve_request(
             handle(client, &mut exchange, &request).await
         }
         Err(NoHead::Broken) => {
-            drop(Exchange::unreadable(
-                context,
-                Arc::clone(site),
-                seen,
-                started,
-            ));
+            let mut exchange = Exchange::unreadable(context, Arc::clone(site), seen, started);
+            exchange.keep_line(client.input.data());
             After::Close
         }
         Err(NoHead::Refused(error)) => {
             tracing::debug!(client = %arrival.client, "refused: {error}");
             let mut exchange = Exchange::unreadable(context, Arc::clone(site), seen, started);
+            exchange.keep_line(client.input.data());
             Answer::error(&error, None)
                 .send(client, &mut exchange, None)
                 .await

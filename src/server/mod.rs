@@ -11,7 +11,10 @@ mod worker;
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -40,6 +43,7 @@ pub struct Server {
     resolver: Arc<Resolver>,
     access: AccessLog,
     bound: Mutex<Vec<Bound>>,
+    is_ending: AtomicBool,
     /// Held by the reload that is under way.
     reloading: tokio::sync::Mutex<()>,
     background: JoinHandle<()>,
@@ -67,6 +71,9 @@ pub enum StartError {
     /// An address that cannot be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The server is ending, and takes nothing new.
+    #[error("this lbd is stopping")]
+    Ending,
     /// The access log cannot be opened, or the system gives no thread.
     #[error(transparent)]
     System(#[from] io::Error),
@@ -102,6 +109,7 @@ impl Server {
             resolver,
             access,
             bound: Mutex::default(),
+            is_ending: AtomicBool::new(false),
             reloading: tokio::sync::Mutex::default(),
         };
         server.listen(listening).await;
@@ -122,6 +130,9 @@ impl Server {
     /// [`StartError`]; everything is then as it was.
     pub async fn reload(&self, config: Config) -> Result<(), StartError> {
         let _alone = self.reloading.lock().await;
+        if self.is_ending.load(Ordering::Relaxed) {
+            return Err(StartError::Ending);
+        }
         if config
             .workers
             .is_some_and(|count| count != self.workers.len())
@@ -177,6 +188,11 @@ impl Server {
         Ok(())
     }
 
+    /// Whether it has been told to end.
+    pub fn is_ending(&self) -> bool {
+        self.is_ending.load(Ordering::Relaxed)
+    }
+
     /// Whether every worker answers within `patience`.
     pub async fn is_alive(&self, patience: Duration) -> bool {
         for worker in &self.workers {
@@ -189,6 +205,7 @@ impl Server {
 
     /// Stops accepting, waits for requests in flight until `deadline` (for ever without one), and ends the workers.
     pub async fn shutdown(&self, deadline: Option<Duration>) {
+        self.is_ending.store(true, Ordering::Relaxed);
         self.background.abort();
         self.bound().clear();
         let ends: Vec<_> = self
@@ -256,20 +273,20 @@ fn bind_all(
     count: usize,
     current: &[Bound],
 ) -> Result<Vec<Sockets>, StartError> {
-    let bind_one = |configured: SocketAddr| {
-        let port_is_ours = current
-            .iter()
-            .any(|bound| bound.actual.port() == configured.port());
-        let sockets = bind(configured, count, port_is_ours)?;
+    let mut ours: Vec<u16> = current.iter().map(|bound| bound.actual.port()).collect();
+    let mut all = Vec::with_capacity(addresses.len());
+    for configured in addresses {
+        let sockets = bind(configured, count, ours.contains(&configured.port()))?;
         let actual = sockets
             .first()
             .map_or(Ok(configured), std::net::TcpListener::local_addr)?;
-        Ok(Sockets {
+        ours.push(actual.port());
+        all.push(Sockets {
             bound: Bound { configured, actual },
             sockets,
-        })
-    };
-    addresses.into_iter().map(bind_one).collect()
+        });
+    }
+    Ok(all)
 }
 
 /// Says what is served, so that a look at the log answers "did it take my change?".

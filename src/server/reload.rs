@@ -71,6 +71,7 @@ impl Reloader {
         self.server.reload(loaded.config.clone()).await?;
         self.log.set_level(&loaded.config.log.level);
         *current = loaded.config;
+        tracing::info!("reloaded {}", self.file.display());
         Ok(loaded.warnings)
     }
 
@@ -81,6 +82,11 @@ impl Reloader {
     pub async fn reopen_log(&self) -> io::Result<()> {
         let current = self.current.lock().await;
         self.server.reopen_log(&current.log.access)
+    }
+
+    /// Whether the server has been told to end.
+    pub fn is_ending(&self) -> bool {
+        self.server.is_ending()
     }
 
     /// How long requests in flight are waited for, by what is served now.

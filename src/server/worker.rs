@@ -212,7 +212,12 @@ impl Life {
             .is_err()
         {
             let left = self.context.drain.connections();
-            tracing::warn!("{left} connections are cut off: they did not end within {patience:?}");
+            match patience {
+                Duration::ZERO => tracing::warn!("{left} connections are cut off"),
+                _ => tracing::warn!(
+                    "{left} connections are cut off: they did not end within {patience:?}"
+                ),
+            }
         }
     }
 }

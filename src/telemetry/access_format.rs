@@ -17,8 +17,11 @@ pub(super) fn write_combined(out: &mut Vec<u8>, record: &AccessRecord<'_>, clock
     out.extend_from_slice(b" - - [");
     clock.write_combined(out);
     out.extend_from_slice(b"] \"");
-    write_escaped(out, record.method);
-    if !record.version.is_empty() {
+    if record.version.is_empty() {
+        // A request line that could not be read is shown as it came.
+        write_escaped(out, record.target);
+    } else {
+        write_escaped(out, record.method);
         out.push(b' ');
         write_escaped(out, record.target);
         out.push(b' ');

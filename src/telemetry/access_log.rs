@@ -42,7 +42,11 @@ pub struct AccessLog {
 
 /// An open place for access lines.
 #[derive(Debug)]
-pub struct AccessSink(Option<Output>);
+pub struct AccessSink {
+    output: Option<Output>,
+    /// Whether the last line was cut short.
+    is_torn: bool,
+}
 
 #[derive(Debug)]
 enum Output {
@@ -62,12 +66,12 @@ enum Message {
 impl AccessSink {
     /// Nowhere.
     pub fn off() -> Self {
-        Self(None)
+        Self::to(None)
     }
 
     /// Standard output.
     pub fn stdout() -> Self {
-        Self(Some(Output::Stdout))
+        Self::to(Some(Output::Stdout))
     }
 
     /// The file at `path`, which is created if absent and appended to.
@@ -82,18 +86,52 @@ impl AccessSink {
                 format!("access log {}: {error}", path.display()),
             )
         })?;
-        Ok(Self(Some(Output::File(file))))
+        Ok(Self::to(Some(Output::File(file))))
     }
 
+    fn to(output: Option<Output>) -> Self {
+        Self {
+            output,
+            is_torn: false,
+        }
+    }
+
+    /// Writes whole lines, beginning on a line of their own.
     fn write(&mut self, lines: &[u8]) -> io::Result<()> {
-        match &mut self.0 {
-            None => Ok(()),
-            Some(Output::File(file)) => file.write_all(lines),
+        if self.is_torn {
+            self.write_part(b"\n")?;
+            self.is_torn = false;
+        }
+        let mut rest = lines;
+        while !rest.is_empty() {
+            match self.write_part(rest) {
+                Ok(n) => rest = &rest[n..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let written = &lines[..lines.len() - rest.len()];
+                    self.is_torn = written.last().is_some_and(|b| *b != b'\n');
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write_part(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = match &mut self.output {
+            None => bytes.len(),
+            Some(Output::File(file)) => file.write(bytes)?,
             Some(Output::Stdout) => {
                 let mut stdout = io::stdout().lock();
-                stdout.write_all(lines)?;
-                stdout.flush()
+                stdout.write_all(bytes)?;
+                stdout.flush()?;
+                bytes.len()
             }
+        };
+        if written == 0 {
+            Err(io::ErrorKind::WriteZero.into())
+        } else {
+            Ok(written)
         }
     }
 }
@@ -142,36 +180,56 @@ fn write_all(
     next: &Mutex<Option<AccessSink>>,
     dropped: &Counter,
 ) {
-    let mut told = 0;
+    let mut losses = Losses::default();
     loop {
         let message = messages.recv_timeout(COMPLAINT_INTERVAL);
         if let Some(new) = next.lock().unwrap_or_else(PoisonError::into_inner).take() {
             sink = new;
         }
         match message {
-            Ok(Message::Lines(lines)) => {
-                if let Err(error) = sink.write(&lines) {
-                    if dropped.total() == told {
-                        tracing::error!(
-                            "access log: {error}; lines are lost until it can be written again"
-                        );
-                    }
+            Ok(Message::Lines(lines)) => match sink.write(&lines) {
+                Ok(()) => losses.over(dropped.total()),
+                Err(error) => {
                     dropped.add(count_lines(&lines));
+                    losses.begun(&error);
                 }
-            }
+            },
             Ok(Message::Switch) => {}
             Ok(Message::Written(done)) => drop(done.try_send(())),
-            Err(RecvTimeoutError::Timeout) => {
-                let lost = dropped.total();
-                if lost > told {
-                    tracing::error!(
-                        "access log: {} lines lost, {lost} since the start",
-                        lost - told
-                    );
-                    told = lost;
-                }
-            }
+            Err(RecvTimeoutError::Timeout) => losses.tell(dropped.total()),
             Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+/// What has been said of lost lines: the beginning, now and then the count, and the end.
+#[derive(Debug, Default)]
+struct Losses {
+    is_failing: bool,
+    told: u64,
+}
+
+impl Losses {
+    fn begun(&mut self, error: &io::Error) {
+        if !std::mem::replace(&mut self.is_failing, true) {
+            tracing::error!("access log: {error}; lines are lost until it can be written again");
+        }
+    }
+
+    fn over(&mut self, lost: u64) {
+        if std::mem::replace(&mut self.is_failing, false) {
+            tracing::info!("access log: it is written again");
+            self.tell(lost);
+        }
+    }
+
+    fn tell(&mut self, lost: u64) {
+        if lost > self.told {
+            tracing::error!(
+                "access log: {} lines lost, {lost} since the start",
+                lost - self.told
+            );
+            self.told = lost;
         }
     }
 }
@@ -234,5 +292,33 @@ impl AccessWriter {
 impl Drop for AccessWriter {
     fn drop(&mut self) {
         self.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_was_cut_short_is_ended_before_the_next() {
+        // A pipe takes 64 KB, then no more until somebody reads.
+        let (mut reader, writer) = io::pipe().unwrap();
+        set_nonblocking(&writer);
+        let mut sink = AccessSink::to(Some(Output::File(File::from(std::os::fd::OwnedFd::from(
+            writer,
+        )))));
+        let line = [vec![b'x'; 99_999], b"\n".to_vec()].concat();
+        assert!(sink.write(&line).is_err());
+        let mut taken = vec![0; 65_536];
+        io::Read::read_exact(&mut reader, &mut taken).unwrap();
+        sink.write(b"next\n").unwrap();
+        let mut rest = [0; 6];
+        io::Read::read_exact(&mut reader, &mut rest).unwrap();
+        assert_eq!(&rest, b"\nnext\n");
+    }
+
+    fn set_nonblocking(writer: &io::PipeWriter) {
+        let flags = rustix::fs::fcntl_getfl(writer).unwrap();
+        rustix::fs::fcntl_setfl(writer, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
     }
 }

@@ -9,7 +9,7 @@ pub struct AccessRecord<'a> {
     pub client: IpAddr,
     /// `GET`, `POST`, …; empty if the request line could not be read.
     pub method: &'a [u8],
-    /// The request target as sent.
+    /// The request target as sent; the whole request line if that could not be read.
     pub target: &'a [u8],
     /// `HTTP/1.1`; empty if the request line could not be read.
     pub version: &'static str,

@@ -158,6 +158,22 @@ fn a_reload_while_ending_changes_nothing() {
 }
 
 #[test]
+fn a_successor_starts_while_the_last_requests_are_waited_for() {
+    let mut busy = Busy::start(HOUR);
+    busy.signal(Signal::QUIT);
+    busy.nobody_listens();
+    let mut successor = Process::spawn(&mut lbd_command(&busy.lbd.dir, &["-c", "lb.toml"]));
+    successor.err.wait_for("control socket ");
+    let socket = busy.lbd.dir.file("control.sock");
+    busy.slow.finish(&mut busy.client);
+    assert_eq!(busy.lbd.process.finish().code, Some(0));
+    assert!(socket.exists(), "the socket is the successor's");
+    successor.signal(Signal::TERM);
+    assert_eq!(successor.finish().code, Some(0));
+    assert!(!socket.exists());
+}
+
+#[test]
 fn a_signal_is_heeded_as_soon_as_the_pid_file_is_there() {
     for _ in 0..10 {
         let dir = Dir::new();

@@ -7,7 +7,7 @@ use tokio::net::unix::pipe;
 use tokio::time::Instant;
 
 use crate::support::backend::Backend;
-use crate::support::behaviour::raw;
+use crate::support::behaviour::{raw, short_body};
 use crate::support::client::{get, request};
 use crate::support::proxy::{Proxy, app, file};
 use crate::support::temp::TempFile;
@@ -26,6 +26,34 @@ async fn a_bad_first_chunk_is_logged_as_the_502_that_it_is_answered_with() {
     let _ = client.try_response("GET").await;
     let line = line(&log).await;
     assert!(line.contains("\"GET /bad HTTP/1.1\" 502 "), "{line}");
+}
+
+#[tokio::test]
+async fn half_an_answer_is_logged_as_such() {
+    let backend = Backend::start(short_body()).await;
+    let (log, proxy) = logging("", &app(&[backend.server()], "")).await;
+    let mut client = proxy.raw().await;
+    client.send(get("/half")).await;
+    let answer = client.try_response("GET").await;
+    assert!(answer.is_err(), "the client sees that it is not whole");
+    let line = line(&log).await;
+    assert!(line.contains("\"GET /half HTTP/1.1\" 200 3 "), "{line}");
+    assert!(
+        line.contains("results=\"broke off within the body\""),
+        "{line}"
+    );
+}
+
+#[tokio::test]
+async fn a_refused_request_is_logged_with_its_line() {
+    let (log, proxy) = logging("", &app(&["\"127.0.0.1:9\"".to_owned()], "")).await;
+    let mut client = proxy.raw().await;
+    let refused = client
+        .exchange("TRACE /secret HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await;
+    assert_eq!(refused.status, 405);
+    let line = line(&log).await;
+    assert!(line.contains("\"TRACE /secret HTTP/1.1\" 405 "), "{line}");
 }
 
 // A reload that hangs in a system call takes its thread with it: the deadline needs another one.
