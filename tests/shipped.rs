@@ -40,3 +40,20 @@ fn the_cluster_file_says_what_its_nginx_said() {
         }
     }
 }
+
+#[test]
+fn the_file_in_the_readme_is_good() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let text = fs::read_to_string(readme).unwrap();
+    let blocks: Vec<_> = text
+        .split("```toml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert!(!blocks.is_empty(), "the README shows no file");
+    for block in blocks {
+        let report = load(&SourceFile::new("README.md", block));
+        let report = report.map_or_else(|report| report, |loaded| loaded.warnings);
+        assert!(report.is_empty(), "{report}");
+    }
+}

@@ -34,10 +34,8 @@ impl HeaderEdits {
 
     fn read_set(&mut self, section: &Section<'_>) {
         for (name, value) in section.entries() {
+            let is_name = check_name(&value, &name);
             let Some(text) = value.string() else { continue };
-            if !check_name(&value, &name) {
-                continue;
-            }
             if text.bytes().any(|b| b < b' ' && b != b'\t' || b == 0x7f) {
                 value.fault(
                     "has a control character",
@@ -46,7 +44,8 @@ impl HeaderEdits {
                 continue;
             }
             match Template::parse(&text) {
-                Ok(template) => self.set.push((name.value, template)),
+                Ok(template) if is_name => self.set.push((name.value, template)),
+                Ok(_) => {}
                 Err((message, help)) => value.fault(message, &help),
             }
         }

@@ -169,37 +169,43 @@ fn read_path(section: &Section<'_>) -> Option<At<PathMatch>> {
         .into_iter()
         .filter_map(|key| section.get(key))
         .collect();
-    let value = match given.as_slice() {
-        [value] => value,
-        [] => {
-            section.error(
-                "a route without `path`, `exact` or `regex`",
-                "say which requests it is for: path = \"/app_a/\"",
-            );
-            return None;
-        }
-        [_, second, ..] => {
-            second.fault(
-                "stands beside another of `path`, `exact` and `regex`",
-                "a route has one of the three",
-            );
-            return None;
-        }
-    };
+    if given.is_empty() {
+        section.error(
+            "a route without `path`, `exact` or `regex`",
+            "say which requests it is for: path = \"/app_a/\"",
+        );
+    }
+    for second in given.iter().skip(1) {
+        second.fault(
+            "stands beside another of `path`, `exact` and `regex`",
+            "a route has one of the three",
+        );
+    }
     let final_wins = is_final.as_ref().and_then(Value::boolean).unwrap_or(false);
-    if let (Some(is_final), "exact" | "regex") = (&is_final, value.name()) {
+    if let Some(is_final) = &is_final
+        && !given.iter().any(|value| value.name() == "path")
+    {
         is_final.fault(
             "stands beside a route that has no prefix",
             "only a route with `path` can be final",
         );
     }
+    // Each is read, so that its own faults are told, too.
+    let mut path = None;
+    for value in &given {
+        path = read_match(value, final_wins);
+    }
+    path
+}
+
+fn read_match(value: &Value<'_>, is_final: bool) -> Option<At<PathMatch>> {
     let text = value.string()?;
     let path = match value.name() {
         "regex" => PathMatch::Regex(read_regex(value, &text)?),
         "exact" => PathMatch::Exact(check_path(value, &text)?),
         _ => PathMatch::Prefix {
             path: check_path(value, &text)?,
-            is_final: final_wins,
+            is_final,
         },
     };
     Some(At::new(path, text.span))

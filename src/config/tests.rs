@@ -88,7 +88,7 @@ fn each_fault_is_named_at_its_place() {
     );
     one(
         "pool = \"app_a\"",
-        "regex = \"(\"\npool = \"app_a\"",
+        "regex = \"a\"\npool = \"app_a\"",
         "7:9: error: `regex` stands beside another of `path`, `exact` and `regex`",
     );
     one(
@@ -201,6 +201,20 @@ fn routes_that_a_request_cannot_choose_between_are_refused() {
     assert_eq!(
         faults(&twice),
         ["17:8: error: two routes for `/x` for *.b.com"]
+    );
+}
+
+#[test]
+fn a_fault_does_not_hide_another_of_the_same_table() {
+    let text = GOOD.replace("path = \"/app_a/\"", "path = \"app_a\"\nexact = \"b\"\nrequest_headers = { set = { \"a b\" = \"$remote_adr\" } }");
+    assert_eq!(
+        faults(&text)
+            .iter()
+            .filter(|line| line.contains(": error: "))
+            .count(),
+        5,
+        "{:?}",
+        faults(&text)
     );
 }
 
