@@ -214,26 +214,56 @@ impl Forwarding<'_, '_> {
     /// The body was found to be none before a byte was sent.
     async fn relay(
         &mut self,
-        answered: Answered,
+        mut answered: Answered,
         lease: &Lease,
         upload: &mut Upload<'_>,
     ) -> Result<After, HttpError> {
-        let Answered {
-            mut connection,
-            mut input,
-            response,
-        } = answered;
-        let context = self.exchange.context;
+        let response = &answered.response;
         let framing = framing_for_client(response.body, self.request.version == Version::HTTP_11);
         // A client that is still sending when the answer is there may have to be cut off.
         let keep_alive = self.request.keep_alive
             && framing != Framing::UntilClose
             && upload.is_complete()
-            && !context.drain.is_draining();
+            && !self.exchange.context.drain.is_draining();
         let mut head = Vec::with_capacity(1024);
-        self.write_head(&mut head, &response, lease, framing, keep_alive);
+        self.write_head(&mut head, response, lease, framing, keep_alive);
         self.exchange.status = Some(response.status);
-        let site = &self.exchange.site;
+        let result = self
+            .send_both(&mut head, &mut answered, framing, upload)
+            .await;
+        if result == Err(RelayError::Unsent) {
+            return Err(HttpError::peer(StatusCode::BAD_GATEWAY, "invalid body"));
+        }
+        if result == Err(RelayError::Peer) {
+            self.exchange.end_attempt(Some("broke off within the body"));
+            let (pool, server) = (self.forward.pool.name(), lease.peer().label());
+            tracing::warn!("pool {pool}: server {server} broke off within the body of an answer");
+        }
+        self.give_back(answered, lease, result.is_ok() && upload.is_complete());
+        Ok(match result {
+            Ok(()) if keep_alive => After::KeepAlive,
+            Ok(()) if self.may_close_at_once() => After::Close,
+            Ok(()) => After::Linger,
+            Err(RelayError::Peer | RelayError::Unsent) => After::Reset,
+            Err(RelayError::Client) => After::Close,
+        })
+    }
+
+    /// Sends `head` and the body behind it, and meanwhile the rest of the request, if there is one.
+    async fn send_both(
+        &mut self,
+        head: &mut Vec<u8>,
+        answered: &mut Answered,
+        framing: Framing,
+        upload: &mut Upload<'_>,
+    ) -> Result<(), RelayError> {
+        let Answered {
+            connection,
+            input,
+            response,
+        } = answered;
+        let buffers = &self.exchange.context.buffers;
+        let timeouts = self.exchange.site.timeouts;
         let Client {
             stream,
             input: client_input,
@@ -243,8 +273,8 @@ impl Forwarding<'_, '_> {
         } = &mut *self.client;
         let relay = Relay {
             peer: &connection.stream,
-            input: &mut input,
-            buffers: &context.buffers,
+            input,
+            buffers,
             timer,
             patience: self.forward.timeouts.read,
             decoder: Decoder::new(response.body),
@@ -253,41 +283,42 @@ impl Forwarding<'_, '_> {
             client: ClientOutput {
                 stream,
                 timer: writing,
-                patience: site.timeouts.send,
+                patience: timeouts.send,
             },
             bytes: &mut self.exchange.bytes,
         };
-        let result = if upload.is_complete() {
-            relay.run(&mut head).await
-        } else {
-            let mut source = ClientInput {
-                stream,
-                input: client_input,
-                buffers: &context.buffers,
-                has_come: &Cell::new(false),
-                timer: reading,
-                patience: site.timeouts.body,
-            };
-            let mut send_timer = Timer::new();
-            let rest = upload.run(
-                &mut source,
-                &connection.stream,
-                &mut send_timer,
-                self.forward.timeouts.send,
-            );
-            while_sending(relay.run(&mut head), rest).await
+        if upload.is_complete() {
+            return relay.run(head).await;
+        }
+        let mut source = ClientInput {
+            stream,
+            input: client_input,
+            buffers,
+            has_come: &Cell::new(false),
+            timer: reading,
+            patience: timeouts.body,
         };
-        let is_reusable = response.keep_alive && upload.is_complete() && input.is_empty();
+        let mut send_timer = Timer::new();
+        let rest = upload.run(
+            &mut source,
+            &connection.stream,
+            &mut send_timer,
+            self.forward.timeouts.send,
+        );
+        while_sending(relay.run(head), rest).await
+    }
+
+    /// Gives the buffer back, and the connection, if both messages are over and nothing more came.
+    fn give_back(&self, answered: Answered, lease: &Lease, is_over: bool) {
+        let Answered {
+            mut connection,
+            input,
+            response,
+        } = answered;
+        let context = self.exchange.context;
+        let is_reusable = is_over && response.keep_alive && input.is_empty();
         context.buffers.give(input);
-        if result == Err(RelayError::Unsent) {
-            return Err(HttpError::peer(StatusCode::BAD_GATEWAY, "invalid body"));
-        }
-        if result == Err(RelayError::Peer) {
-            self.exchange.end_attempt(Some("broke off within the body"));
-            let (pool, server) = (self.forward.pool.name(), lease.peer().label());
-            tracing::warn!("pool {pool}: server {server} broke off within the body of an answer");
-        }
-        if result.is_ok() && is_reusable {
+        if is_reusable {
             connection.had_implied_end = response.body == Framing::None;
             context.keepalive.give(
                 lease.peer(),
@@ -295,13 +326,6 @@ impl Forwarding<'_, '_> {
                 &self.forward.pool.config().keepalive,
             );
         }
-        Ok(match result {
-            Ok(()) if keep_alive => After::KeepAlive,
-            Ok(()) if self.may_close_at_once() => After::Close,
-            Ok(()) => After::Linger,
-            Err(RelayError::Peer | RelayError::Unsent) => After::Reset,
-            Err(RelayError::Client) => After::Close,
-        })
     }
 
     /// Whether the client cannot lose the end of the response to a reset, which the kernel sends when
