@@ -14,6 +14,7 @@ mod headers;
 mod limits;
 mod proxying;
 mod routing;
+mod settings;
 
 // The choice of a peer, and what happens when it fails.
 mod balancing;
