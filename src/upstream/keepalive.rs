@@ -104,3 +104,72 @@ impl Keepalive {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, time::Duration};
+
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    const LIMITS: config::Keepalive = config::Keepalive {
+        idle: 2,
+        timeout: Duration::from_secs(60),
+        requests: 100,
+    };
+
+    /// A connection to a server, and the server's end of it.
+    async fn connection(listener: &TcpListener) -> (Connection, TcpStream) {
+        let stream = Stream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        (Connection::new(stream), listener.accept().await.unwrap().0)
+    }
+
+    fn count(keepalive: &Keepalive) -> usize {
+        keepalive
+            .idle
+            .borrow()
+            .values()
+            .map(|stack| stack.idle.len())
+            .sum()
+    }
+
+    #[tokio::test]
+    async fn the_sweep_closes_what_its_peer_has_closed_or_nobody_names() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = Arc::new(Peer::new("p", listener.local_addr().unwrap()));
+        let keepalive = Keepalive::default();
+        let (kept, _open) = connection(&listener).await;
+        let (closed, end) = connection(&listener).await;
+        drop(end);
+        poll_fn(|cx| closed.stream.poll_readable(cx)).await;
+        keepalive.give(&peer, kept, &LIMITS);
+        keepalive.give(&peer, closed, &LIMITS);
+        assert_eq!(count(&keepalive), 2);
+        keepalive.sweep(Instant::now());
+        assert_eq!(count(&keepalive), 1);
+        drop(peer);
+        keepalive.sweep(Instant::now());
+        assert_eq!(count(&keepalive), 0);
+    }
+
+    #[tokio::test]
+    async fn the_last_one_given_is_taken_first_and_no_more_are_kept_than_may_be() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = Arc::new(Peer::new("p", listener.local_addr().unwrap()));
+        let keepalive = Keepalive::default();
+        let mut ends = Vec::new();
+        for requests in 0..3 {
+            let (mut connection, end) = connection(&listener).await;
+            connection.requests = requests;
+            keepalive.give(&peer, connection, &LIMITS);
+            ends.push(end);
+        }
+        assert_eq!(count(&keepalive), 2);
+        assert_eq!(keepalive.take(&peer).unwrap().requests, 2);
+        assert_eq!(keepalive.take(&peer).unwrap().requests, 1);
+        assert!(keepalive.take(&peer).is_none());
+    }
+}
