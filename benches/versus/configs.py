@@ -1,15 +1,21 @@
 """The generated files: backend, the three proxies, and wrk's scripts.
 
 The proxies are set to do the same work: HTTP/1.1 with keep-alive to the backend, the client's Host passed on, the same six request
-headers set (what the client sent in them is replaced, but for its request id, which is kept), one worker, no access log but where the
-row asks for one, and no limit on requests for each connection. All else is at its default.
+headers set (what the client sent in them is replaced, but for its request id, which is kept), no limit on requests for each connection,
+no end of idle connections while a row lasts; workers, routes, servers and access log as the contestant says. All else is at its default.
 """
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
-IDLE_CONNECTIONS = 1024  # to the backend; more than any row has clients
+from rows import ROWS, Contestant
+
+MOST_CLIENTS = 12_000  # at a time; no row has as many
+IDLE_CONNECTIONS = 4096  # to the backend; no row needs as many
 FOREVER = 100_000_000  # requests for each connection
+KEPT = "600s"  # how long idle connections stay, on both sides
+MOST_SERVERS = max(contestant.servers for row in ROWS for contestant in row.contestants)
 
 SEEN = (
     "x_forwarded_for", "x_forwarded_proto", "x_forwarded_host", "x_forwarded_port", "x_real_ip", "x_request_id", "host", "connection",
@@ -22,32 +28,92 @@ NGINX_LOG = (
     """times="$upstream_response_time"'"""
 )
 
+LBD_ROUTE = """
+[[routes]]
+path = "@"
+pool = "backend"
+"""
 
-def nginx_frame(work: Path, http: str) -> str:
+
+@dataclass(frozen=True)
+class Site:
+    """What a proxy's file is made of."""
+
+    work: Path  # a directory of its own
+    port: int
+    backend_port: int
+    contestant: Contestant
+
+    @property
+    def access_log(self) -> Path | None:
+        """The file that the access log goes to, if there is to be one."""
+        return self.work / "access.log" if self.contestant.access_log else None
+
+    @property
+    def servers(self) -> list:
+        """The servers of the pool: addresses of the one backend."""
+        return addresses(self.contestant.servers, self.backend_port)
+
+    @property
+    def paths(self) -> list:
+        """The paths that are routed."""
+        return ["/", *(f"/app_{number}/part/" for number in range(self.contestant.routes))]
+
+
+def addresses(count: int, port: int) -> list:
+    """So many addresses of the loopback interface, 127.0.0.1 first."""
+    return [f"127.0.{number // 250}.{number % 250 + 1}:{port}" for number in range(count)]
+
+
+def each(items: list, template: str) -> str:
+    """The template once for each item, which stands for its `@`, on lines of their own."""
+    return "\n".join(template.replace("@", item) for item in items)
+
+
+def command(binary: str, site: Site) -> list:
+    """Writes the proxy's file and gives the command that runs it."""
+    file = site.work / "conf"
+    match site.contestant.program:
+        case "nginx":
+            file.write_text(nginx(site))
+            return [binary, "-e", site.work / "error.log", "-c", file]
+        case "haproxy":
+            file.write_text(haproxy(site))
+            return [binary, "-db", "-f", file]
+        case "lbd":
+            file.write_text(lbd(site))
+            return [binary, "-c", file]
+        case "relay":
+            return [binary, f"127.0.0.1:{site.port}", *site.servers]
+
+
+def nginx_frame(work: Path, workers: int, http: str) -> str:
     """What every nginx of ours has around its `server`."""
     user = "user root;" if os.geteuid() == 0 else ""
-    temp = "\n".join(f"    {kind}_temp_path {work}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    temp = each(["client_body", "proxy", "fastcgi", "uwsgi", "scgi"], f"    @_temp_path {work}/@;")
     return f"""{user}
 daemon off;
-worker_processes 1;
+worker_processes {workers};
 pid {work}/pid;
 error_log {work}/error.log warn;
-events {{ worker_connections 8192; }}
+events {{ worker_connections {MOST_CLIENTS}; }}
 http {{
 {temp}
     keepalive_requests {FOREVER};
+    keepalive_timeout {KEPT};
 {http}
 }}
 """
 
 
-def backend(work: Path, port: int) -> str:
+def backend(work: Path, port: int, workers: int) -> str:
     """The nginx that answers. `mirror` makes it read the whole body of a POST, which a static file then refuses with 405."""
     for name, size in (("20k", 20_480), ("1m", 1_048_576), ("post", 0)):
         (work / name).write_bytes(b"x" * size)
     seen = "".join(rf"{name}: $http_{name}\n" for name in SEEN)
     return nginx_frame(
         work,
+        workers,
         f"""
     access_log off;
     default_type text/plain;
@@ -57,7 +123,7 @@ def backend(work: Path, port: int) -> str:
     open_file_cache_valid 1h;
     client_body_buffer_size 64k;
     server {{
-        listen 127.0.0.1:{port} backlog=4096;
+{each(addresses(MOST_SERVERS, port), "        listen @ backlog=4096;")}
         root {work};
         location = /small {{ return 200 "{'s' * 100}"; }}
         location = /20k {{ }}
@@ -65,61 +131,64 @@ def backend(work: Path, port: int) -> str:
         location = /post {{ mirror /ignore; error_page 405 =200 @posted; }}
         location @posted {{ return 200 "{'p' * 100}"; }}
         location = /ignore {{ internal; return 204; }}
-        location = /seen {{ return 200 "protocol: $server_protocol\\nrequests: $connection_requests\\n{seen}"; }}
+        location ^~ /app_ {{ return 200 "{'a' * 100}"; }}
+        location = /seen {{ return 200 "protocol: $server_protocol\\nserial: $connection\\n{seen}"; }}
         location = /accepted {{ stub_status; }}
     }}""",
     )
 
 
-def nginx(work: Path, port: int, backend_port: int, access_log: Path | None) -> str:
+def nginx(site: Site) -> str:
     """nginx as the proxy. With a log it buffers as lbd does, which is its cheaper way."""
-    log = f"access_log {access_log} full buffer=64k flush=1s;" if access_log else "access_log off;"
+    log = f"access_log {site.access_log} full buffer=64k flush=1s;" if site.access_log else "access_log off;"
+    deferred = " deferred" if site.contestant.deferred else ""
     return nginx_frame(
-        work,
+        site.work,
+        site.contestant.workers,
         f"""
     log_format full {NGINX_LOG};
     {log}
     map $http_x_request_id $id {{ default $http_x_request_id; "" $request_id; }}
     upstream backend {{
-        server 127.0.0.1:{backend_port};
+{each(site.servers, "        server @;")}
         keepalive {IDLE_CONNECTIONS};
         keepalive_requests {FOREVER};
+        keepalive_timeout {KEPT};
     }}
     server {{
-        listen 127.0.0.1:{port} backlog=4096;
-        location / {{
-            proxy_pass http://backend;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_set_header Host $http_host;
-            proxy_set_header X-Forwarded-For $remote_addr;
-            proxy_set_header X-Forwarded-Proto $scheme;
-            proxy_set_header X-Forwarded-Host $http_host;
-            proxy_set_header X-Forwarded-Port $server_port;
-            proxy_set_header X-Real-IP $remote_addr;
-            proxy_set_header X-Request-Id $id;
-            proxy_max_temp_file_size 0;
-        }}
+        listen 127.0.0.1:{site.port} backlog=4096{deferred};
+        proxy_http_version 1.1;
+        proxy_set_header Connection "";
+        proxy_set_header Host $http_host;
+        proxy_set_header X-Forwarded-For $remote_addr;
+        proxy_set_header X-Forwarded-Proto $scheme;
+        proxy_set_header X-Forwarded-Host $http_host;
+        proxy_set_header X-Forwarded-Port $server_port;
+        proxy_set_header X-Real-IP $remote_addr;
+        proxy_set_header X-Request-Id $id;
+        proxy_max_temp_file_size 0;
+{each(site.paths, "        location @ { proxy_pass http://backend; }")}
     }}""",
     )
 
 
-def haproxy(port: int, backend_port: int) -> str:
-    """HAProxy as the proxy, one thread."""
+def haproxy(site: Site) -> str:
+    """HAProxy as the proxy, one thread for each worker. It wants two descriptors for each client, which idle ones never need: not strictly."""
     return f"""global
-    nbthread 1
-    maxconn 4096
+    nbthread {site.contestant.workers}
+    maxconn {MOST_CLIENTS}
+    no strict-limits
 
 defaults
     mode http
     timeout connect 5s
-    timeout client 60s
+    timeout client {KEPT}
     timeout server 60s
-    timeout http-keep-alive 75s
+    timeout http-keep-alive {KEPT}
     http-reuse always
 
 frontend public
-    bind 127.0.0.1:{port} backlog 4096
+    bind 127.0.0.1:{site.port} backlog 4096{" defer-accept" if site.contestant.deferred else ""}
     http-request set-header X-Forwarded-For %[src]
     http-request set-header X-Forwarded-Proto http
     http-request set-header X-Forwarded-Host %[req.hdr(host)]
@@ -129,30 +198,32 @@ frontend public
     default_backend backend
 
 backend backend
-    server one 127.0.0.1:{backend_port}
+    default-server pool-purge-delay {KEPT}
+{each(site.servers, "    server @ @")}
 """
 
 
-def lbd(port: int, backend_port: int, access_log: Path | None) -> str:
-    """lbd with one worker; the headers are its default."""
-    return f"""workers = 1
+def lbd(site: Site) -> str:
+    """lbd; the headers are its default."""
+    servers, routes = each(site.servers, '    "@",'), each(site.paths, LBD_ROUTE)
+    return f"""workers = {site.contestant.workers}
 control = "off"
 shutdown_timeout = "2s"
 
 [log]
 level = "warn"
-access = "{access_log or 'off'}"
+access = "{site.access_log or 'off'}"
 
 [[listeners]]
-bind = "127.0.0.1:{port}"
+bind = "127.0.0.1:{site.port}"
+timeouts = {{ idle = "{KEPT}" }}
 
-[[routes]]
-path = "/"
-pool = "backend"
-
+{routes}
 [pools.backend]
-servers = ["127.0.0.1:{backend_port}"]
-keepalive = {{ idle = {IDLE_CONNECTIONS}, timeout = "60s", requests = {FOREVER} }}
+servers = [
+{servers}
+]
+keepalive = {{ idle = {IDLE_CONNECTIONS}, timeout = "{KEPT}", requests = {FOREVER} }}
 """
 
 

@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import http.client
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -54,10 +55,10 @@ class Ports:
 class Child:
     """One process that we started, and those that it started."""
 
-    def __init__(self, name: str, command: list, log: Path, core: int | None = None, stdout=None):
+    def __init__(self, name: str, command: list, log: Path, cores: str | None = None, stdout=None):
         self.name = name
         self.log = log
-        pinned = ["taskset", "-c", str(core)] if core is not None else []
+        pinned = ["taskset", "-c", cores] if cores else []
         with open(log, "ab") as err:
             self.popen = subprocess.Popen(
                 [str(part) for part in [*pinned, *command]],
@@ -79,15 +80,6 @@ class Child:
         for pid in children_of(self.pid):
             self.family[pid] = start_time(pid)
         return children_of(self.pid) or [self.pid]
-
-    def kill(self, signum: int):
-        """Sends one signal to the process."""
-        self.popen.send_signal(signum)
-
-    def kill_and_wait(self, signum: int = signal.SIGKILL):
-        """Sends one signal and waits until the process is gone."""
-        self.popen.send_signal(signum)
-        self.popen.wait(timeout=10)
 
     def end(self):
         """Asks the process to end, insists after a while, and takes its own children along."""
@@ -135,11 +127,24 @@ class Children:
             for signum, handler in self.handlers.items():
                 signal.signal(signum, handler)
 
-    def start(self, name: str, command: list, core: int | None = None, stdout=None) -> Child:
+    def directory(self, name: str) -> Path:
+        """A new directory for the files of one process."""
+        return Path(tempfile.mkdtemp(prefix=f"{name}.", dir=self.dir))
+
+    def start(self, name: str, command: list, cores: str | None = None, stdout=None) -> Child:
         """Starts one process; its stderr goes to a file of its name."""
-        child = Child(name, command, self.dir / f"{name}.stderr", core, stdout)
+        child = Child(name, command, self.dir / f"{name}.stderr", cores, stdout)
         self.list.append(child)
         return child
+
+    def output(self, name: str, command: list, cores: str | None = None) -> str:
+        """Runs one process to its end and gives what it wrote to stdout."""
+        child = self.start(name, command, cores, stdout=subprocess.PIPE)
+        out = child.popen.communicate()[0].decode()
+        self.list.remove(child)
+        if child.popen.returncode:
+            raise Failure(f"{name} ended with code {child.popen.returncode}:\n{out}{child.last_words()}")
+        return out
 
     def end(self, child: Child):
         """Ends one process before the block does."""
@@ -159,9 +164,19 @@ def die_with_parent():
 
 def need(*programs: str):
     """Fails unless every program is there."""
-    absent = [name for name in programs if shutil.which(name) is None]
+    absent = [name for name in dict.fromkeys(programs) if shutil.which(name) is None]
     if absent:
         raise Failure(f"not installed: {', '.join(absent)}")
+
+
+def allow_descriptors(wanted: int):
+    """Raises the limit on open descriptors, which every child inherits; fails if the system does not allow as many."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    enough = hard if hard == resource.RLIM_INFINITY else max(hard, wanted)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (enough, enough))
+    except ValueError:
+        raise Failure(f"these rows need {wanted} open descriptors, and `ulimit -Hn` is {hard}") from None
 
 
 def wait_until(what: str, ready, child: Child | None = None, seconds: float = 10.0):
@@ -205,26 +220,22 @@ def cpu_seconds(pids: list) -> tuple:
     return user / TICKS_PER_SECOND, system / TICKS_PER_SECOND
 
 
-def core_seconds(core: int) -> float:
-    """Busy time of one core, whoever used it."""
+def core_seconds(cores: set) -> float:
+    """Busy time of these cores, whoever used them."""
+    busy = 0
     for line in Path("/proc/stat").read_text().splitlines():
         name, *values = line.split()
-        if name == f"cpu{core}":
+        if name.removeprefix("cpu") in cores:
             user, nice, system, _idle, _iowait, irq, softirq, *_ = map(int, values)
-            return (user + nice + system + irq + softirq) / TICKS_PER_SECOND
-    raise Failure(f"there is no core {core}")
+            busy += user + nice + system + irq + softirq
+    return busy / TICKS_PER_SECOND
 
 
-def memory_kib(pids: list, field: str = "VmRSS") -> int:
-    """Resident memory (or another size of /proc/PID/status) of these processes in KiB."""
+def memory_kib(pids: list, kind: str) -> int:
+    """Memory of these processes in KiB: `Rss`, or `Pss`, in which a shared page counts for its share."""
     total = 0
     for pid in pids:
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith(f"{field}:"):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith(f"{kind}:"):
                 total += int(line.split()[1])
     return total
-
-
-def open_files(pid: int) -> int:
-    """How many descriptors a process holds."""
-    return len(os.listdir(f"/proc/{pid}/fd"))

@@ -1,14 +1,27 @@
-"""What a run gives: medians of its rounds, a table to read and the same as JSON."""
+"""What a run gives: medians of the rounds, ratios, goals, a table to read and the same as JSON."""
 
 import statistics
 from dataclasses import asdict, dataclass, field
+from typing import ClassVar
 
-HEAD = f"{'row':<15} {'proxy':<8} {'user':>7} {'sys':>7} {'total':>7} {'ratio':>6} {'p50 ms':>8} {'p99 ms':>8} {'req/s':>8} {'errors':>6} {'RSS MB':>7}"
+from rows import JUDGED, PEERS, Contestant, Row
 
 
 @dataclass
-class Sample:
-    """One round of one proxy."""
+class Load:
+    """One round of one proxy under load."""
+
+    COST: ClassVar = "total_us"
+    COLUMNS: ClassVar = {  # figure: its head and decimals in the table
+        "user_us": ("user", 2),
+        "system_us": ("sys", 2),
+        "total_us": ("total", 2),
+        "p50_ms": ("p50 ms", 2),
+        "p99_ms": ("p99 ms", 2),
+        "requests_per_second": ("req/s", 0),
+        "rss_mb": ("RSS MB", 1),
+    }
+    JSON_ONLY: ClassVar = ("new_connections", "other_load")
 
     requests: int
     seconds: float
@@ -18,7 +31,7 @@ class Sample:
     p99_ms: float
     rss_mb: float
     new_connections: int  # that the backend saw
-    other_load: float  # share of the proxy's core that others used
+    other_load: float  # share of the proxy's own core that others used
     faults: list = field(default_factory=list)
 
     @property
@@ -26,67 +39,127 @@ class Sample:
         """User and system."""
         return self.user_us + self.system_us
 
+    @property
+    def requests_per_second(self) -> float:
+        """The rate at which they were answered."""
+        return self.requests / self.seconds
+
+
+@dataclass
+class Memory:
+    """One round of one proxy with idle clients."""
+
+    COST: ClassVar = "bytes_per_client"
+    COLUMNS: ClassVar = {"before_mb": ("PSS MB", 1), "after_mb": ("with all", 1), "bytes_per_client": ("B/client", 0)}
+    JSON_ONLY: ClassVar = ()
+
+    before_mb: float
+    after_mb: float
+    bytes_per_client: float
+    faults: list = field(default_factory=list)
+
 
 @dataclass
 class Line:
-    """One row of work by one proxy, over all rounds."""
+    """One row of work by one contestant, over all rounds."""
 
-    row: str
-    proxy: str
+    row: Row
+    contestant: Contestant
     samples: list
+    ratio: float | None = None  # of its cost to that of its baseline
 
-    def median(self, name: str) -> float:
+    def median(self, figure: str) -> float:
         """The median of one figure over the rounds."""
-        return statistics.median(getattr(sample, name) for sample in self.samples)
+        return statistics.median(getattr(sample, figure) for sample in self.samples)
 
+    @property
+    def costs(self) -> list:
+        """What is compared, in each round: CPU time for each request, or bytes for each client."""
+        return [getattr(sample, sample.COST) for sample in self.samples]
+
+    @property
+    def cost(self) -> float:
+        """The median of the costs."""
+        return statistics.median(self.costs)
+
+    @property
+    def judged(self) -> float | None:
+        """The figure that must not exceed the goal; None if the line has no goal or nothing to be compared with."""
+        if self.contestant.program != JUDGED:
+            return None
+        return self.cost if self.row.memory else self.ratio
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the goal is met; None if there is none."""
+        return None if self.judged is None else self.judged <= self.row.goal
+
+    @property
     def faults(self) -> list:
         """Everything that went wrong, in the order of the rounds."""
         return [fault for sample in self.samples for fault in sample.faults]
 
-    def rate(self) -> float:
-        """Requests a second."""
-        return statistics.median(sample.requests / sample.seconds for sample in self.samples)
+
+def compare(lines: list):
+    """Sets the ratios of one row's lines."""
+    for line in lines:
+        base = baseline(line, lines)
+        line.ratio = line.cost / base.cost if base and base.cost > 0 else None
 
 
-def ratios(lines: list) -> dict:
-    """For one row: each proxy's CPU time over that of the better peer (of both peers for lbd, of the other one for a peer)."""
-    cost = {line.proxy: line.median("total_us") for line in lines}
-    found = {}
-    for proxy, own in cost.items():
-        others = [cost[peer] for peer in ("nginx", "haproxy") if peer in cost and peer != proxy]
-        found[proxy] = own / min(others) if others and min(others) > 0 else None
-    return found
+def baseline(line: Line, lines: list) -> Line | None:
+    """The line that a line's ratio is to: the one that the row names, or the better of the other peers."""
+    program = line.contestant.program
+    if line.row.baseline:
+        name = line.row.baseline.format(program=program)
+        return next((other for other in lines if other.contestant.name == name and other is not line), None)
+    peers = [other for other in lines if other.contestant.program in PEERS and other.contestant.program != program]
+    return min(peers, key=lambda peer: peer.cost, default=None)
+
+
+def head(lines: list) -> str:
+    """The head of the table for rows of this kind."""
+    figures = "".join(f"{title:>9}" for title, _ in lines[0].samples[0].COLUMNS.values())
+    return f"{'row':<16} {'contestant':<16} {'ratio':>6} {'goal':>7}{figures} {'errors':>7}"
 
 
 def text(lines: list) -> str:
-    """The lines of one row as a table without its head."""
-    rows, ratio = [], ratios(lines)
-    for line in lines:
-        user, system, total = (line.median(name) for name in ("user_us", "system_us", "total_us"))
-        shown = f"{ratio[line.proxy]:.3f}" if ratio[line.proxy] else "-"
-        rows.append(
-            f"{line.row:<15} {line.proxy:<8} {user:7.2f} {system:7.2f} {total:7.2f} {shown:>6} {line.median('p50_ms'):8.2f} "
-            f"{line.median('p99_ms'):8.2f} {line.rate():8.0f} {len(line.faults()):6} {line.median('rss_mb'):7.1f}"
-        )
-    return "\n".join(rows)
+    """The lines of one row as a table without its head, and how far to trust it."""
+    return "\n".join([*map(text_of, lines), f"{'':16} spread of the rounds {spread(lines):.1%}"])
+
+
+def text_of(line: Line) -> str:
+    """One line of the table."""
+    ratio = "-" if line.ratio is None else f"{line.ratio:.3f}"
+    goal = "" if line.met is None else f"{line.row.goal:g}" + (" " if line.met else "!")
+    figures = "".join(f"{line.median(figure):9.{decimals}f}" for figure, (_, decimals) in line.samples[0].COLUMNS.items())
+    return f"{line.row.name:<16} {line.contestant.name:<16} {ratio:>6} {goal:>7}{figures} {len(line.faults):7}"
 
 
 def spread(lines: list) -> float:
-    """The widest distance between a proxy's rounds in CPU time, as a share of its median: how far to trust the row."""
-    return max((max(own) - min(own)) / statistics.median(own) for own in ([s.total_us for s in line.samples] for line in lines))
+    """The widest distance between a contestant's rounds, as a share of its median cost."""
+    return max((max(line.costs) - min(line.costs)) / line.cost if line.cost else 0.0 for line in lines)
+
+
+def goals(lines: list) -> str:
+    """All goals, the missed ones last."""
+    judged = sorted((line for line in lines if line.met is not None), key=lambda line: not line.met)
+    return "\n".join([*map(goal_of, judged), f"{sum(line.met for line in judged)} of {len(judged)} goals met"])
+
+
+def goal_of(line: Line) -> str:
+    """What became of one goal."""
+    figure = f"{line.judged:.0f} B" if line.row.memory else f"{line.judged:.3f}"
+    return f"{'met   ' if line.met else 'MISSED'}  {line.row.name:<16} {line.contestant.name:<16} {figure:>7} of {line.row.goal:g}"
 
 
 def as_json(lines: list, machine: dict) -> dict:
     """Everything measured, for a program to read."""
     out = {"machine": machine, "rows": {}}
-    for name in dict.fromkeys(line.row for line in lines):
-        row = [line for line in lines if line.row == name]
-        ratio = ratios(row)
-        figures = ("user_us", "system_us", "total_us", "p50_ms", "p99_ms", "rss_mb", "new_connections", "other_load")
-        out["rows"][name] = {
-            line.proxy: {key: round(line.median(key), 3) for key in figures}
-            | {"requests_per_second": round(line.rate(), 1), "ratio": ratio[line.proxy] and round(ratio[line.proxy], 4)}
-            | {"faults": line.faults(), "rounds": [asdict(sample) for sample in line.samples]}
-            for line in row
-        }
+    for line in lines:
+        sample = line.samples[0]
+        figures = {figure: round(line.median(figure), 3) for figure in (*sample.COLUMNS, *sample.JSON_ONLY)}
+        verdict = {"ratio": line.ratio and round(line.ratio, 4), "goal": None if line.met is None else line.row.goal, "met": line.met}
+        rounds = [asdict(sample) for sample in line.samples]
+        out["rows"].setdefault(line.row.name, {})[line.contestant.name] = figures | verdict | {"faults": line.faults, "rounds": rounds}
     return out

@@ -1,31 +1,130 @@
-"""The kinds of work that are measured, one `Row` each. A new row is one entry here and, if need be, a place in `configs.py`."""
+"""What is measured: one `Row` for each kind of work, and in it one `Contestant` for each line of the table.
+
+A new row is one entry in `ROWS` and, if its contestants have a setting that is new, a place in `configs.py`.
+"""
 
 from dataclasses import dataclass
 
-PROXIES = ("nginx", "haproxy", "lbd")
+PEERS = ("nginx", "haproxy")
+PROGRAMS = (*PEERS, "lbd", "relay")
+JUDGED = "lbd"  # whose lines the goals are for
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One program with its settings: one line of a row."""
+
+    name: str  # the program and, after a slash, what sets this line apart
+    workers: int = 1
+    routes: int = 0  # beside the route `/`
+    servers: int = 1
+    idle: int = 0  # clients that made one request, stay connected and are silent meanwhile
+    access_log: bool = False
+    deferred: bool = False  # the kernel keeps connections back until bytes have come, which nginx and HAProxy do if told to
+
+    @property
+    def program(self) -> str:
+        """Which of `PROGRAMS` it is."""
+        return self.name.partition("/")[0]
+
+
+PLAIN_PEERS = tuple(map(Contestant, PEERS))
+ALL = (*PLAIN_PEERS, Contestant("lbd"))
 
 
 @dataclass(frozen=True)
 class Row:
-    """One kind of work: what the clients send, and what the backend answers."""
+    """One kind of work: what the clients send, what the backend answers, who stands between, and how much that may cost lbd."""
 
     name: str
     about: str
-    path: str
-    size: int  # bytes of the answer's body
+    goal: float  # what lbd's ratio must not exceed; in a row of memory, its bytes for each client
+    contestants: tuple = ALL
+    baseline: str | None = None  # name of the contestant the ratio is to, `{program}` in it being each one's own; None: the better other peer
+    path: str = "/small"  # `{last}` in it is the number of the contestant's last route
+    size: int = 100  # bytes of the answer's body
     clients: int = 64
+    threads: int = 1  # of wrk
     post: int = 0  # bytes of the request's body; 0: GET
     close: bool = False  # the client asks for `Connection: close` each time
-    access_log: bool = False
-    proxies: tuple = PROXIES
+    memory: bool = False  # the clients are idle, and what is measured is the memory that each of them takes
+    proxy_cores: str = "0"
+    load_cores: str = "1"  # of wrk and backend
+
+    def path_for(self, contestant: Contestant) -> str:
+        """The path that clients of this contestant ask for."""
+        return self.path.format(last=contestant.routes - 1)
+
+    def idle_clients(self, contestant: Contestant) -> int:
+        """How many of this contestant's clients are idle."""
+        return self.clients if self.memory else contestant.idle
 
 
 ROWS = (
-    Row("small", "100-byte answer, 64 keep-alive clients", "/small", 100),
-    Row("small-512", "100-byte answer, 512 keep-alive clients", "/small", 100, clients=512),
-    Row("20k", "20 KB answer, 64 keep-alive clients", "/20k", 20_480),
-    Row("1m", "1 MB answer, 64 keep-alive clients", "/1m", 1_048_576),
-    Row("post-10k", "POST of 10 KB, 100-byte answer", "/post", 100, post=10_240),
-    Row("new-connection", "100-byte answer, a new connection for each request", "/small", 100, close=True),
-    Row("log", "100-byte answer, access log to a file", "/small", 100, access_log=True, proxies=("nginx", "lbd")),
+    Row("small", "100-byte answer, 64 keep-alive clients", goal=0.95),
+    Row("small-512", "100-byte answer, 512 keep-alive clients", goal=0.95, clients=512),
+    Row("20k", "20 KB answer, 64 keep-alive clients", goal=0.95, path="/20k", size=20_480),
+    Row("1m", "1 MB answer, 64 keep-alive clients", goal=0.75, path="/1m", size=1_048_576),
+    Row("post-10k", "POST of 10 KB, 100-byte answer", goal=0.95, path="/post", post=10_240),
+    Row(
+        "new-connection",
+        "100-byte answer, a new connection for each request",
+        goal=0.95,
+        contestants=(*PLAIN_PEERS, *(Contestant(f"{program}/deferred", deferred=True) for program in PEERS), Contestant("lbd")),
+        close=True,
+    ),
+    Row(
+        "floor",
+        "`small` beside a relay that copies bytes and reads none of them",
+        goal=1.12,
+        baseline="relay",
+        contestants=(Contestant("relay"), Contestant("lbd")),
+    ),
+    Row(
+        "log",
+        "`small` with an access log to a file",
+        goal=0.95,
+        contestants=(Contestant("nginx/log", access_log=True), Contestant("lbd/log", access_log=True)),
+    ),
+    Row(
+        "log-cost",
+        "`small` with and without an access log",
+        goal=1.10,
+        baseline="lbd",
+        contestants=(Contestant("lbd"), Contestant("lbd/log", access_log=True)),
+    ),
+    Row(
+        "routes",
+        "`small` with few and many routes, for the last of them",
+        goal=1.05,
+        baseline="lbd/10",
+        contestants=(Contestant("nginx/1000", routes=1_000), *(Contestant(f"lbd/{count}", routes=count) for count in (10, 1_000, 10_000))),
+        path="/app_{last}/part/x",
+    ),
+    Row(
+        "servers",
+        "`small` by a pool of few and many servers in turn",
+        goal=1.05,
+        baseline="lbd/2",
+        contestants=(Contestant("nginx/1000", servers=1_000), *(Contestant(f"lbd/{count}", servers=count) for count in (2, 100, 1_000))),
+    ),
+    Row(
+        "busy-among-idle",
+        "`small` while 10,000 other keep-alive clients are connected and silent",
+        goal=1.05,
+        baseline="lbd",
+        contestants=(Contestant("nginx/idle", idle=10_000), Contestant("lbd"), Contestant("lbd/idle", idle=10_000)),
+    ),
+    Row(
+        "two-workers",
+        "100-byte answer, 128 keep-alive clients, one and two workers on two cores that wrk and backend share",
+        goal=1.05,
+        baseline="{program}/1",
+        contestants=tuple(Contestant(f"{program}/{count}", workers=count) for program in ("nginx", "lbd") for count in (1, 2)),
+        clients=128,
+        threads=2,
+        proxy_cores="0,1",
+        load_cores="0,1",
+    ),
+    Row("idle-memory", "memory for each of 10,000 idle keep-alive clients", goal=1_000, clients=10_000, memory=True),
 )

@@ -1,0 +1,139 @@
+"""The servers of a bench: backends, and proxies that have shown that they do the same work."""
+
+import contextlib
+import http.client
+import subprocess
+import sys
+from pathlib import Path
+
+import configs
+import process
+from process import Failure
+from rows import ROWS, Contestant
+
+IDLE_CLIENTS = Path(__file__).with_name("idle_clients.py")
+
+
+class Backend:
+    """The nginx that answers behind the proxies, with one worker for each core it may use."""
+
+    def __init__(self, children, cores: str):
+        self.port = children.ports.take()
+        work = children.directory("backend")
+        (work / "nginx.conf").write_text(configs.backend(work, self.port, workers=len(cores.split(","))))
+        child = children.start("backend", ["nginx", "-e", work / "error.log", "-c", work / "nginx.conf"], cores)
+        for row in ROWS:
+            path = row.path_for(row.contestants[-1])
+            process.wait_until(f"it answered {path}", lambda path=path, row=row: fetch(self.port, path, row.post) == (200, row.size), child)
+
+    def accepted(self) -> int:
+        """How many connections it has accepted so far, that of this question among them."""
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)) as connection:
+            connection.request("GET", "/accepted")
+            return int(connection.getresponse().read().split()[7])
+
+
+class Proxy:
+    """A running contestant: where it listens, the path to ask it for, the processes that count, and its idle clients if it has any."""
+
+    def __init__(self, contestant: Contestant, site: configs.Site, path: str, child):
+        self.contestant, self.site, self.path, self.child = contestant, site, path, child
+        self.name = contestant.name
+        self.pids = []
+        self.holders = []
+
+    def check_alive(self):
+        """Fails if the proxy died or lost an idle client."""
+        for child in (self.child, *self.holders):
+            if not child.alive():
+                raise Failure(f"{self.name}: {child.name} ended with code {child.popen.returncode}:\n{child.last_words()}")
+
+
+class Stage:
+    """Starts and ends what a row needs; a backend stays for all rows that have it on the same cores."""
+
+    def __init__(self, children, binaries: dict):
+        self.children, self.binaries = children, binaries
+        self.backends = {}
+
+    def backend(self, row) -> Backend:
+        """The backend of a row."""
+        if row.load_cores not in self.backends:
+            self.backends[row.load_cores] = Backend(self.children, row.load_cores)
+        return self.backends[row.load_cores]
+
+    def start(self, row, contestant: Contestant) -> Proxy:
+        """Starts a contestant on its cores, checks that it does the work that all of them do, and connects its idle clients."""
+        label = f"{row.name}-{contestant.name.replace('/', '-')}"
+        site = configs.Site(self.children.directory(label), self.children.ports.take(), self.backend(row).port, contestant)
+        child = self.children.start(label, configs.command(self.binaries[contestant.program], site), row.proxy_cores)
+        proxy = Proxy(contestant, site, row.path_for(contestant), child)
+        process.wait_until("it answered", lambda: fetch(site.port, proxy.path, row.post)[0] == 200, child)
+        check_answer(proxy, row)
+        if contestant.program != "relay":  # which cannot set headers
+            check_same_work(proxy)
+        proxy.pids = child.workers()
+        if contestant.idle:
+            self.hold(row, proxy, contestant.idle)
+        return proxy
+
+    def hold(self, row, proxy: Proxy, count: int):
+        """Has a process open idle clients of a proxy, and waits until all of them had their answer."""
+        command = [sys.executable, IDLE_CLIENTS, proxy.site.port, proxy.path, row.size, count]
+        holder = self.children.start(f"{row.name}-idle-clients", command, row.load_cores, stdout=subprocess.PIPE)
+        proxy.holders.append(holder)
+        if holder.popen.stdout.readline() != b"ready\n":
+            raise Failure(f"{proxy.name}: not all of {count} idle clients were answered:\n{holder.last_words()}")
+
+    def release(self, proxy: Proxy):
+        """Closes a proxy's idle clients."""
+        while proxy.holders:
+            self.children.end(proxy.holders.pop())
+
+    def end(self, proxy: Proxy):
+        """Ends a proxy and its idle clients."""
+        self.release(proxy)
+        self.children.end(proxy.child)
+
+
+def fetch(port: int, path: str, post: int) -> tuple:
+    """One request, a POST of so many bytes or a GET; gives status and length of the answer's body."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+        connection.request("POST" if post else "GET", path, body=b"b" * post or None)
+        answer = connection.getresponse()
+        return answer.status, len(answer.read())
+
+
+def check_answer(proxy: Proxy, row):
+    """Fails unless the answer is whole."""
+    if (got := fetch(proxy.site.port, proxy.path, row.post)) != (200, row.size):
+        raise Failure(f"{proxy.name}: {proxy.path} gave status and length {got}, expected {(200, row.size)}")
+
+
+def check_same_work(proxy: Proxy):
+    """Fails unless the six headers arrive and a connection to the backend outlives a client's `close`.
+
+    It asks once more than there are servers in each worker, so that one of the connections must have served twice. With many servers
+    that connects all of them, too.
+    """
+    asks = proxy.contestant.servers * proxy.contestant.workers + 1
+    seen = [seen_by_backend(proxy) for _ in range(asks)]
+    host = f"127.0.0.1:{proxy.site.port}"
+    expected = {"x_forwarded_for": "127.0.0.1", "x_forwarded_proto": "http", "x_forwarded_host": host, "host": host,
+                "x_forwarded_port": str(proxy.site.port), "x_real_ip": "127.0.0.1", "protocol": "HTTP/1.1"}  # fmt: skip
+    last = seen[-1]
+    wrong = [f"{name} is {last.get(name)!r}, expected {value!r}" for name, value in expected.items() if last.get(name) != value]
+    if not last.get("x_request_id"):
+        wrong.append("no x_request_id")
+    if last.get("connection", "").lower() == "close" or len({one.get("serial") for one in seen}) == asks:
+        wrong.append("no keep-alive to the backend")
+    if wrong:
+        raise Failure(f"{proxy.name} does not do the same work: {'; '.join(wrong)}")
+
+
+def seen_by_backend(proxy: Proxy) -> dict:
+    """Sends a request with `Connection: close` and a forged header, and gives what reached the backend."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", proxy.site.port, timeout=5)) as connection:
+        connection.request("GET", "/seen", headers={"Connection": "close", "X-Forwarded-For": "6.6.6.6"})
+        text = connection.getresponse().read().decode()
+    return dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
