@@ -29,7 +29,7 @@
 //! # The life of a request
 //!
 //! 1. `net/listener.rs`, `Listener::accept`: whatever the system says, accepting goes on.
-//! 2. `http/server.rs`, [`http::serve_connection`]: asleep until a byte comes, then a head is read
+//! 2. `http/server.rs`, [`http::ClientConnection`]: asleep until a byte comes, then a head is read
 //!    under its deadline by `http/h1`, which refuses whatever can be read in two ways.
 //! 3. `http/handler.rs`, `handle`: the pipeline on one screen: normalise, route, check, answer or
 //!    forward, error page.

@@ -20,10 +20,8 @@ pub(super) struct Client {
     pub(super) stream: Stream,
     /// What was read and not yet used.
     pub(super) input: Buffer,
-    /// One timer for each thing that can be waited for at a time: its bytes, room for ours, the peer.
-    pub(super) reading: Timer,
-    pub(super) writing: Timer,
-    pub(super) peer: Timer,
+    /// For everything that is waited for while it is served: its bytes, room for ours, the peer.
+    pub(super) timer: Timer,
 }
 
 /// Where a request's body comes from.
@@ -33,7 +31,7 @@ pub(super) struct ClientInput<'c> {
     pub(super) buffers: &'c BufferPool,
     /// Set when bytes have come.
     pub(super) has_come: &'c Cell<bool>,
-    pub(super) timer: &'c mut Timer,
+    pub(super) timer: &'c Timer,
     /// For each read.
     pub(super) patience: Duration,
 }
@@ -41,7 +39,7 @@ pub(super) struct ClientInput<'c> {
 /// Where a response goes to.
 pub(super) struct ClientOutput<'c> {
     pub(super) stream: &'c Stream,
-    pub(super) timer: &'c mut Timer,
+    pub(super) timer: &'c Timer,
     /// For each write.
     pub(super) patience: Duration,
 }
@@ -60,21 +58,17 @@ pub(super) enum After {
 }
 
 impl Client {
-    pub(super) fn new(stream: Stream) -> Self {
+    pub(super) fn new(stream: Stream, timer: Timer) -> Self {
         Self {
             stream,
             input: Buffer::default(),
-            reading: Timer::new(),
-            writing: Timer::new(),
-            peer: Timer::new(),
+            timer,
         }
     }
 
     /// Writes all of `bytes`.
     pub(super) async fn write_all(&mut self, bytes: &[u8], patience: Duration) -> io::Result<()> {
-        self.stream
-            .write_all(bytes, &mut self.writing, patience)
-            .await
+        self.stream.write_all(bytes, &self.timer, patience).await
     }
 
     /// Uses up the rest of a request body that nobody wants, as far as it has arrived; says whether that was all of it.
@@ -90,7 +84,7 @@ impl Client {
 
     /// Says good-bye and waits until the client has heard everything, or has had its time.
     pub(super) async fn linger(&mut self, is_draining: bool) {
-        self.stream.shutdown().await;
+        self.stream.shutdown();
         let end = Instant::now() + LINGER_TOTAL;
         let patience = if is_draining {
             LINGER_SILENCE_DRAINING
@@ -102,11 +96,7 @@ impl Client {
             let silence = Instant::now() + patience;
             match self
                 .stream
-                .read(
-                    &mut space,
-                    &mut self.reading,
-                    Deadline::At(silence.min(end)),
-                )
+                .read(&mut space, &self.timer, Deadline::At(silence.min(end)))
                 .await
             {
                 Ok(n) if n > 0 => {}

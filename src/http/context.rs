@@ -1,10 +1,10 @@
 //! What a worker lends to each of its connections.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{fmt, net::SocketAddr, rc::Rc, sync::Arc};
 
 use super::site::Site;
 use crate::{
-    net::{BufferPool, Drain},
+    net::{BufferPool, Drain, Timers},
     telemetry::{AccessWriter, Clock},
     upstream::Keepalive,
 };
@@ -13,6 +13,9 @@ use crate::{
 pub trait SiteSource: fmt::Debug {
     /// What the listener on `address` (as the file says it) serves; `None` once it is removed.
     fn site(&self, address: SocketAddr) -> Option<Arc<Site>>;
+
+    /// Makes `site` what [`site`](Self::site) gives, without touching it if it is; `false` once the listener is removed.
+    fn follow(&self, address: SocketAddr, site: &mut Arc<Site>) -> bool;
 
     /// Lets go of what is no longer served, and with it of peers that nobody names any more.
     fn let_go(&self);
@@ -27,6 +30,8 @@ pub struct Context {
     pub keepalive: Keepalive,
     /// Spare buffers.
     pub buffers: BufferPool,
+    /// Deadlines.
+    pub timers: Rc<Timers>,
     /// The time of day.
     pub clock: Clock,
     /// Where access lines go.
@@ -42,6 +47,7 @@ impl Context {
             sites,
             keepalive: Keepalive::default(),
             buffers: BufferPool::default(),
+            timers: Timers::new(),
             clock: Clock::new(),
             access,
             drain: Drain::default(),

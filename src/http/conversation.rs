@@ -30,6 +30,9 @@ use crate::{
 
 /// A peer's head beyond this is no answer.
 const MAX_HEAD: usize = 64 << 10;
+/// How long a peer takes before it is looked whether the client still waits. Most are faster, and
+/// looking costs more than it could save in so short a time.
+const PROMPT: Duration = Duration::from_millis(100);
 
 /// A peer that has answered.
 pub(super) struct Answered {
@@ -140,10 +143,9 @@ impl<'r> Conversation<'r> {
         let Client {
             stream,
             input,
-            reading,
-            writing,
-            peer: timer,
+            timer,
         } = client;
+        let (stream, timer) = (&*stream, &*timer);
         let state = &self.state;
         let waits_for_100 =
             self.request.expects_continue && !upload.received_any() && input.is_empty();
@@ -160,7 +162,7 @@ impl<'r> Conversation<'r> {
             input,
             buffers: self.buffers,
             has_come: &state.body_came,
-            timer: reading,
+            timer,
             patience: body_patience,
         };
         let mut head = HeadReader {
@@ -170,18 +172,17 @@ impl<'r> Conversation<'r> {
             request: self.request,
             client: ClientOutput {
                 stream,
-                timer: writing,
+                timer,
                 patience: of_client.send,
             },
             state,
         };
-        let mut send_timer = Timer::new();
-        let mut sending = pin!(upload.run(&mut source, peer, &mut send_timer, of_peer.send));
+        let mut sending = pin!(upload.run(&mut source, peer, timer, of_peer.send));
         let mut reading = pin!(head.read());
         let mut turn = PeersTurn {
             timer,
             patience: of_peer.read,
-            deadline: None,
+            since: None,
         };
         let mut sent: Option<Result<(), Failure>> = None;
         poll_fn(|cx| {
@@ -196,41 +197,55 @@ impl<'r> Conversation<'r> {
             if let Poll::Ready(result) = reading.as_mut().poll(cx) {
                 return Poll::Ready(blame_sending(result, sent.as_ref()));
             }
-            if turn.poll_late(cx, state, sent.is_some()).is_ready() {
-                return Poll::Ready(Err(state.failed(&io::ErrorKind::TimedOut.into())));
-            }
-            if sent.is_some() {
-                stream.poll_closed(cx).map(|()| Err(TryError::Gone))
-            } else {
-                Poll::Pending
+            match turn.poll(cx, state, sent.is_some()) {
+                Turn::Prompt => Poll::Pending,
+                Turn::Long if sent.is_some() => {
+                    stream.poll_closed(cx).map(|()| Err(TryError::Gone))
+                }
+                Turn::Long => Poll::Pending,
+                Turn::Late => Poll::Ready(Err(state.failed(&io::ErrorKind::TimedOut.into()))),
             }
         })
         .await
     }
 }
 
-/// How long it has been the peer that everybody waits for.
+/// Since when it has been the peer that everybody waits for.
 struct PeersTurn<'t> {
-    timer: &'t mut Timer,
+    timer: &'t Timer,
     patience: Duration,
-    deadline: Option<Instant>,
+    since: Option<Instant>,
+}
+
+/// How long the peer has taken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Turn {
+    Prompt,
+    Long,
+    /// Longer than it may.
+    Late,
 }
 
 impl PeersTurn<'_> {
-    /// Ready once the peer has been silent for too long.
-    fn poll_late(&mut self, cx: &mut Context<'_>, state: &State, is_sent: bool) -> Poll<()> {
+    /// How long the peer has taken; the task is woken when that changes.
+    fn poll(&mut self, cx: &mut Context<'_>, state: &State, is_sent: bool) -> Turn {
         let is_asked_for_100 = state.waits_for_100.get() && !state.body_came.get();
         let is_peers_turn = (is_sent || is_asked_for_100) && !state.passes_on.get();
         if state.progress.take() || !is_peers_turn {
-            self.deadline = None;
+            self.since = None;
         }
         if !is_peers_turn {
-            return Poll::Pending;
+            return Turn::Long;
         }
-        let deadline = *self
-            .deadline
-            .get_or_insert_with(|| Instant::now() + self.patience);
-        self.timer.poll_passed(cx, deadline)
+        let since = *self.since.get_or_insert_with(Instant::now);
+        let prompt = PROMPT.min(self.patience);
+        if self.timer.poll_passed(cx, since + prompt).is_pending() {
+            return Turn::Prompt;
+        }
+        match self.timer.poll_passed(cx, since + self.patience) {
+            Poll::Pending => Turn::Long,
+            Poll::Ready(()) => Turn::Late,
+        }
     }
 }
 

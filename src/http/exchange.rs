@@ -7,6 +7,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use http::StatusCode;
@@ -29,7 +30,7 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 #[derive(Debug)]
 pub(super) struct Exchange<'c> {
     pub(super) context: &'c Context,
-    pub(super) site: Arc<Site>,
+    pub(super) site: &'c Site,
     /// `None` if the head could not be read.
     request: Option<&'c RequestHead>,
     /// The request line of a head that could not be read, as far as it came.
@@ -38,7 +39,7 @@ pub(super) struct Exchange<'c> {
     pub(super) body: Decoder,
     pub(super) client: ClientSeen,
     request_id: RequestId,
-    pub(super) started: Instant,
+    pub(super) times: Times,
     /// The status that was sent.
     pub(super) status: Option<StatusCode>,
     /// Bytes of body that were sent.
@@ -60,6 +61,15 @@ pub(super) struct ClientSeen {
     pub(super) is_https: bool,
     /// The port that accepted the connection.
     pub(super) port: u16,
+}
+
+/// When a request came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// Its first byte.
+    pub(super) started: Instant,
+    /// The end of its head; the same for most.
+    pub(super) arrived: Instant,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -119,12 +129,12 @@ impl<'c> Exchange<'c> {
     /// A request whose head has been read.
     pub(super) fn new(
         context: &'c Context,
-        site: Arc<Site>,
+        site: &'c Site,
         mut client: ClientSeen,
         request: &'c RequestHead,
-        started: Instant,
+        times: Times,
     ) -> Self {
-        client.believe(&site, request);
+        client.believe(site, request);
         let request_id = if request
             .fields
             .get("x-request-id")
@@ -134,7 +144,8 @@ impl<'c> Exchange<'c> {
         } else {
             RequestId::make()
         };
-        let mut exchange = Self::unreadable(context, site, client, started);
+        let mut exchange = Self::unreadable(context, site, client, times.started);
+        exchange.times = times;
         exchange.request = Some(request);
         exchange.body = Decoder::new(request.body);
         exchange.request_id = request_id;
@@ -144,7 +155,7 @@ impl<'c> Exchange<'c> {
     /// A request whose head could not be read.
     pub(super) fn unreadable(
         context: &'c Context,
-        site: Arc<Site>,
+        site: &'c Site,
         client: ClientSeen,
         started: Instant,
     ) -> Self {
@@ -156,7 +167,10 @@ impl<'c> Exchange<'c> {
             body: Decoder::new(Framing::None),
             client,
             request_id: RequestId::Sent,
-            started,
+            times: Times {
+                started,
+                arrived: started,
+            },
             status: None,
             bytes: 0,
             pool: None,
@@ -202,41 +216,44 @@ impl<'c> Exchange<'c> {
     }
 
     /// An attempt at `peer` begins.
-    pub(super) fn begin_attempt(&mut self, peer: &Peer) {
-        self.attempt_started = Some(Instant::now());
+    pub(super) fn begin_attempt(&mut self, peer: &Peer, now: Instant) {
+        self.attempt_started = Some(now);
         self.attempts.push(Attempt {
             server: Arc::clone(peer.label()),
             result: AttemptResult::Abandoned,
             connect: None,
             header: None,
-            total: std::time::Duration::ZERO,
+            total: Duration::ZERO,
         });
     }
 
     /// The connection for the attempt stands.
-    pub(super) fn connected(&mut self) {
-        let elapsed = self.attempt_started.map(|at| at.elapsed());
+    pub(super) fn connected(&mut self, now: Instant) {
+        let elapsed = self.since_attempt(now);
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.connect = elapsed;
         }
     }
 
     /// The attempt gave a response head with `status`.
-    pub(super) fn answered(&mut self, status: StatusCode) {
-        let elapsed = self.attempt_started.map(|at| at.elapsed());
+    pub(super) fn answered(&mut self, status: StatusCode, now: Instant) {
+        let elapsed = self.since_attempt(now);
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.header = elapsed;
             attempt.result = AttemptResult::Status(status.as_u16());
         }
     }
 
+    fn since_attempt(&self, now: Instant) -> Option<Duration> {
+        self.attempt_started.map(|at| now.duration_since(at))
+    }
+
     /// The attempt is over; `failure` says why there was no response.
-    pub(super) fn end_attempt(&mut self, failure: Option<&'static str>) {
-        let Some(started) = self.attempt_started.take() else {
-            return;
-        };
-        if let Some(attempt) = self.attempts.last_mut() {
-            attempt.total = started.elapsed();
+    pub(super) fn end_attempt(&mut self, failure: Option<&'static str>, now: Instant) {
+        let elapsed = self.since_attempt(now);
+        self.attempt_started = None;
+        if let (Some(elapsed), Some(attempt)) = (elapsed, self.attempts.last_mut()) {
+            attempt.total = elapsed;
             if let Some(reason) = failure {
                 attempt.result = AttemptResult::Failed(reason);
             }
@@ -267,7 +284,8 @@ impl Drop for Exchange<'_> {
         let Some(format) = self.site.access else {
             return;
         };
-        self.end_attempt(None);
+        let now = Instant::now();
+        self.end_attempt(None, now);
         let request = self.request;
         let field = |name: &str| request.and_then(|request| request.fields.get(name));
         let record = AccessRecord {
@@ -283,7 +301,7 @@ impl Drop for Exchange<'_> {
             user_agent: field("user-agent"),
             host: request.map(RequestHead::host),
             request_id: self.request_id(),
-            duration: self.started.elapsed(),
+            duration: now.duration_since(self.times.started),
             pool: self.pool.as_deref(),
             attempts: &self.attempts,
         };

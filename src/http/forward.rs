@@ -21,7 +21,6 @@ use super::{
 };
 use crate::{
     config::HostSent,
-    net::Timer,
     upstream::{
         Connection, FailureKind, Lease, NoLivePeer, PeerId, PickContext, TrySoFar, connect,
     },
@@ -49,10 +48,7 @@ impl Forwarding<'_, '_> {
             &self.route.request_headers,
         );
         let outcome = match self.find_answer(&mut upload).await {
-            Ok(Some((answered, mut lease))) => {
-                lease.succeeded(Instant::now());
-                self.relay(answered, &lease, &mut upload).await
-            }
+            Ok(Some((answered, lease))) => self.relay(answered, &lease, &mut upload).await,
             Ok(None) => Ok(After::Close),
             Err(error) => Err(error),
         };
@@ -67,14 +63,16 @@ impl Forwarding<'_, '_> {
         upload: &mut Upload<'_>,
     ) -> Result<Option<(Answered, Lease)>, HttpError> {
         let mut tried: Vec<PeerId> = Vec::new();
-        let mut lease = self.pick(&tried).map_err(no_live_peer)?;
+        let mut now = self.exchange.times.arrived;
+        let mut lease = self.pick(&tried, now).map_err(no_live_peer)?;
         loop {
-            self.exchange.begin_attempt(lease.peer());
-            let outcome = self.try_peer(&lease, upload).await;
-            tried.push(lease.peer().id());
+            self.exchange.begin_attempt(lease.peer(), now);
+            let outcome = self.try_peer(&lease, upload, now).await;
+            now = Instant::now();
+            let elapsed = now.duration_since(self.exchange.times.started);
             let so_far = TrySoFar {
-                tries: tried.len(),
-                elapsed: self.exchange.started.elapsed(),
+                tries: tried.len() + 1,
+                elapsed,
                 replayable: upload.is_replayable(),
             };
             let policy = &self.forward.retry;
@@ -82,23 +80,29 @@ impl Forwarding<'_, '_> {
             match outcome {
                 Ok(answered) => {
                     let status = answered.response.status;
-                    self.exchange.answered(status);
-                    let is_listed = policy.turns_away(status, method, so_far);
-                    let Some(next) = is_listed.then(|| self.pick(&tried).ok()).flatten() else {
+                    self.exchange.answered(status, now);
+                    if !policy.turns_away(status, method, so_far) {
+                        lease.succeeded(now);
+                        return Ok(Some((answered, lease)));
+                    }
+                    tried.push(lease.peer().id());
+                    let Ok(next) = self.pick(&tried, now) else {
+                        lease.succeeded(now);
                         return Ok(Some((answered, lease)));
                     };
-                    turned_away(&mut lease, status);
-                    self.exchange.end_attempt(None);
+                    turned_away(&mut lease, status, now);
+                    self.exchange.end_attempt(None, now);
                     lease = next;
                 }
                 Err(TryError::Peer { failure, heard }) => {
-                    lease.failed(Instant::now(), &failure);
-                    self.exchange.end_attempt(Some(failure.reason));
+                    lease.failed(now, &failure);
+                    self.exchange.end_attempt(Some(failure.reason), now);
                     let give_up = HttpError::peer(failure.status(), failure.reason);
                     if heard == Heard::PassedOn || !policy.allows(&failure, method, so_far) {
                         return Err(give_up);
                     }
-                    lease = self.pick(&tried).map_err(|_| give_up)?;
+                    tried.push(lease.peer().id());
+                    lease = self.pick(&tried, now).map_err(|_| give_up)?;
                 }
                 Err(TryError::Client(error)) => return Err(error),
                 Err(TryError::Gone) => return Ok(None),
@@ -106,9 +110,9 @@ impl Forwarding<'_, '_> {
         }
     }
 
-    fn pick(&self, tried: &[PeerId]) -> Result<Lease, NoLivePeer> {
+    fn pick(&self, tried: &[PeerId], now: Instant) -> Result<Lease, NoLivePeer> {
         let context = PickContext {
-            now: Instant::now(),
+            now,
             client: self.exchange.client.address,
             tried,
         };
@@ -120,6 +124,7 @@ impl Forwarding<'_, '_> {
         &mut self,
         lease: &Lease,
         upload: &mut Upload<'_>,
+        now: Instant,
     ) -> Result<Answered, TryError> {
         let context = self.exchange.context;
         let is_safe_twice = self
@@ -129,7 +134,7 @@ impl Forwarding<'_, '_> {
         if let Some(connection) = context.keepalive.take(lease.peer())
             && (is_safe_twice || connection.stream.is_quiet_now())
         {
-            self.exchange.connected();
+            self.exchange.connected(now);
             match self.converse(connection, lease, upload).await {
                 Err(TryError::Peer {
                     failure,
@@ -140,9 +145,9 @@ impl Forwarding<'_, '_> {
                 outcome => return outcome,
             }
         }
-        let connecting = connect(lease, &mut self.client.peer, self.forward.timeouts.connect);
+        let connecting = connect(lease, &self.client.timer, self.forward.timeouts.connect);
         let connection = unless_gone(&self.client.stream, connecting).await?;
-        self.exchange.connected();
+        self.exchange.connected(Instant::now());
         self.converse(connection, lease, upload).await
     }
 
@@ -235,7 +240,8 @@ impl Forwarding<'_, '_> {
             return Err(HttpError::peer(StatusCode::BAD_GATEWAY, "invalid body"));
         }
         if result == Err(RelayError::Peer) {
-            self.exchange.end_attempt(Some("broke off within the body"));
+            self.exchange
+                .end_attempt(Some("broke off within the body"), Instant::now());
             let (pool, server) = (self.forward.pool.name(), lease.peer().label());
             tracing::warn!("pool {pool}: server {server} broke off within the body of an answer");
         }
@@ -267,10 +273,9 @@ impl Forwarding<'_, '_> {
         let Client {
             stream,
             input: client_input,
-            reading,
-            writing,
-            peer: timer,
+            timer,
         } = &mut *self.client;
+        let (stream, timer) = (&*stream, &*timer);
         let relay = Relay {
             peer: &connection.stream,
             input,
@@ -282,7 +287,7 @@ impl Forwarding<'_, '_> {
             edits: &self.route.response_headers,
             client: ClientOutput {
                 stream,
-                timer: writing,
+                timer,
                 patience: timeouts.send,
             },
             bytes: &mut self.exchange.bytes,
@@ -295,14 +300,13 @@ impl Forwarding<'_, '_> {
             input: client_input,
             buffers,
             has_come: &Cell::new(false),
-            timer: reading,
+            timer,
             patience: timeouts.body,
         };
-        let mut send_timer = Timer::new();
         let rest = upload.run(
             &mut source,
             &connection.stream,
-            &mut send_timer,
+            timer,
             self.forward.timeouts.send,
         );
         while_sending(relay.run(head), rest).await
@@ -373,8 +377,7 @@ impl Forwarding<'_, '_> {
 }
 
 /// A listed status is a failure of the peer, except those that are about the request (nginx's rule).
-fn turned_away(lease: &mut Lease, status: StatusCode) {
-    let now = Instant::now();
+fn turned_away(lease: &mut Lease, status: StatusCode, now: Instant) {
     if matches!(status.as_u16(), 403 | 404 | 429) {
         lease.succeeded(now);
     } else {

@@ -1,7 +1,5 @@
 //! The pipeline of a request, one named call for each stage. A stage that answers returns early.
 
-use std::sync::Arc;
-
 use http::StatusCode;
 
 use super::{
@@ -13,7 +11,7 @@ use super::{
     h1::{Framing, RequestHead},
     path::{InvalidPath, Path, write_escaped},
     router::Found,
-    site::{Action, Forward, Route},
+    site::{Action, Forward, Route, Site},
     upload::TOO_LARGE,
     variables::{host_name, write_template},
 };
@@ -33,26 +31,26 @@ pub(super) async fn handle(
                 .await;
         }
     };
-    let route = match find_route(exchange, request, &path) {
+    let route = match find_route(exchange.site, request, &path) {
         Ok(route) => route,
         Err(answer) => return answer.send(client, exchange, None).await,
     };
-    if let Err(error) = check_body(&route, request) {
-        return Answer::error(&error, Some(&route))
-            .send(client, exchange, Some(&route))
+    if let Err(error) = check_body(route, request) {
+        return Answer::error(&error, Some(route))
+            .send(client, exchange, Some(route))
             .await;
     }
     let answer = match &route.action {
         Action::Forward(pool) => {
-            match forward(client, exchange, request, &route, pool, &path).await {
+            match forward(client, exchange, request, route, pool, &path).await {
                 Ok(after) => return after,
-                Err(error) => Answer::error(&error, Some(&route)),
+                Err(error) => Answer::error(&error, Some(route)),
             }
         }
         Action::Redirect { to, status } => Answer::redirect(*status, fill_in(to, exchange)),
         Action::Respond { status, body } => Answer::text(*status, fill_in(body, exchange)),
     };
-    answer.send(client, exchange, Some(&route)).await
+    answer.send(client, exchange, Some(route)).await
 }
 
 fn normalise(request: &RequestHead) -> Result<Path<'_>, HttpError> {
@@ -61,11 +59,11 @@ fn normalise(request: &RequestHead) -> Result<Path<'_>, HttpError> {
 }
 
 /// The route, or the answer that stands in for one.
-fn find_route(
-    exchange: &Exchange<'_>,
+fn find_route<'c>(
+    site: &'c Site,
     request: &RequestHead,
     path: &Path<'_>,
-) -> Result<Arc<Route>, Answer<'static>> {
+) -> Result<&'c Route, Answer<'static>> {
     let name = host_name(request.host());
     let lower;
     let host = if name.iter().any(u8::is_ascii_uppercase) {
@@ -74,8 +72,8 @@ fn find_route(
     } else {
         name
     };
-    match exchange.site.router.find(host, &path.normal) {
-        Some(Found::Route(route)) => Ok(Arc::clone(route)),
+    match site.router.find(host, &path.normal) {
+        Some(Found::Route(route)) => Ok(route),
         Some(Found::WithSlash(route)) => Err(to_slash(route, request)),
         None => Err(Answer::error(
             &HttpError::peer(StatusCode::NOT_FOUND, "no route"),

@@ -1,6 +1,6 @@
 //! Answer one HTTP request, by forwarding it or not.
 //!
-//! A request's way, in the order of the files: [`serve_connection`] reads a head, `handler` is the
+//! A request's way, in the order of the files: [`ClientConnection`] reads a head, `handler` is the
 //! pipeline of stages on one screen, `forward` is the only loop that tries peers, `conversation` is
 //! one try, `upload` and `relay` move the bodies, and `exchange`, when it is dropped, writes the one access line.
 
@@ -37,6 +37,6 @@ mod context;
 pub use self::{
     context::{Context, SiteSource},
     error::HttpError,
-    server::{Arrival, serve_connection},
+    server::{Arrival, ClientConnection},
     site::Site,
 };

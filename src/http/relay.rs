@@ -24,7 +24,7 @@ pub(super) struct Relay<'r> {
     /// What was read from the peer and not yet used.
     pub(super) input: &'r mut Buffer,
     pub(super) buffers: &'r BufferPool,
-    pub(super) timer: &'r mut Timer,
+    pub(super) timer: &'r Timer,
     /// For each read from the peer.
     pub(super) patience: Duration,
     pub(super) decoder: Decoder,

@@ -3,7 +3,15 @@
 //! It is either asleep or awake. Asleep it is a socket, a timer and this small task; awake it
 //! borrows a buffer from the worker and runs one request after the other until none is left over.
 
-use std::{future::poll_fn, io, net::SocketAddr, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    task::{self, Poll},
+    time::Duration,
+};
 
 use http::StatusCode;
 use tokio::time::Instant;
@@ -13,7 +21,7 @@ use super::{
     client::{After, Client},
     context::Context,
     error::HttpError,
-    exchange::{ClientSeen, Exchange},
+    exchange::{ClientSeen, Exchange, Times},
     h1::{RequestHead, parse_request},
     handler::handle,
     site::Site,
@@ -23,146 +31,165 @@ use crate::net::{BufferSize, Deadline, Stream};
 /// How long a connection that never carried a request is waited for once its worker drains.
 const LAST_CHANCE: Duration = Duration::from_secs(1);
 
-/// Where a connection came in.
+/// Where connections come in.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
-    /// The client's end.
-    pub client: SocketAddr,
     /// The listener's address as the file says it.
     pub listener: SocketAddr,
-    /// The port that accepted it.
+    /// The port that accepts them.
     pub port: u16,
 }
 
-/// Serves every request that comes over `stream`, each by what is configured when it begins.
-pub async fn serve_connection(context: &Context, stream: Stream, arrival: Arrival) {
-    let _counted = context.drain.connection();
-    let Some(mut site) = context.sites.site(arrival.listener) else {
-        return;
-    };
-    let mut client = Client::new(stream);
-    let mut is_first = true;
-    while sleep(context, &mut client, &mut site, arrival, is_first).await {
-        // Boxed, so that an idle connection does not carry the space that a request needs.
-        let after = Box::pin(wake(context, &mut client, &mut site, arrival)).await;
-        match after {
-            After::KeepAlive => is_first = false,
-            After::Close => return,
-            // Boxed, too: it reads into space of its own.
-            After::Linger => return Box::pin(client.linger(context.drain.is_draining())).await,
-            After::Reset => return client.stream.reset_on_close(),
-        }
-    }
+/// One client's connection. All that an idle one costs is this, its task around it, what the
+/// reactor knows of the socket, and a place in the timers.
+#[derive(Debug)]
+pub struct ClientConnection {
+    context: Rc<Context>,
+    client: Client,
+    address: SocketAddr,
+    arrival: Rc<Arrival>,
+    /// What its listener serves, as far as the connection knows.
+    site: Arc<Site>,
+    /// Whether no request has come yet.
+    is_new: bool,
 }
 
-/// Waits for the first bytes of a request and reads them; `false` if there will be none.
-async fn sleep(
-    context: &Context,
-    client: &mut Client,
-    site: &mut Arc<Site>,
-    arrival: Arrival,
-    is_first: bool,
-) -> bool {
-    let patience = if is_first {
-        site.timeouts.header
-    } else {
-        site.timeouts.idle
-    };
-    let mut deadline = None;
-    let mut sleeper = context.drain.sleeper();
-    poll_fn(|cx| {
-        let Client {
-            stream,
-            input,
-            reading,
-            ..
-        } = client;
-        if let Poll::Ready(read) = context
-            .buffers
-            .poll_fill(cx, stream, input, BufferSize::Short)
-        {
+impl ClientConnection {
+    /// A connection from `address` that was just accepted; `None` if nothing is served there any more.
+    pub fn new(
+        context: &Rc<Context>,
+        stream: Stream,
+        address: SocketAddr,
+        arrival: &Rc<Arrival>,
+    ) -> Option<Self> {
+        let site = context.sites.site(arrival.listener)?;
+        context.drain.enter();
+        Some(Self {
+            context: Rc::clone(context),
+            client: Client::new(stream, context.timers.timer()),
+            address,
+            arrival: Rc::clone(arrival),
+            site,
+            is_new: true,
+        })
+    }
+
+    /// Serves every request that comes, each by what is configured when it begins.
+    pub async fn serve(&mut self) {
+        loop {
+            let mut deadline = None;
+            if !poll_fn(|cx| self.poll_woken(cx, &mut deadline)).await {
+                return;
+            }
+            // Boxed, so that an idle connection does not carry the space that a request needs.
+            match Box::pin(self.serve_requests()).await {
+                After::KeepAlive => self.is_new = false,
+                After::Close => return,
+                After::Linger => {
+                    let is_draining = self.context.drain.is_draining();
+                    // Boxed, too: it reads into space of its own.
+                    return Box::pin(self.client.linger(is_draining)).await;
+                }
+                After::Reset => return self.client.stream.reset_on_close(),
+            }
+        }
+    }
+
+    /// Waits for the first bytes of a request and reads them; `false` if there will be none.
+    fn poll_woken(
+        &mut self,
+        cx: &mut task::Context<'_>,
+        deadline: &mut Option<Instant>,
+    ) -> Poll<bool> {
+        let Client { stream, input, .. } = &mut self.client;
+        let buffers = &self.context.buffers;
+        if let Poll::Ready(read) = buffers.poll_fill(cx, stream, input, BufferSize::Short) {
             let has_come = matches!(read, Ok(n) if n > 0);
             // What was configured when it begins: a sleeper holds no snapshot that is gone.
-            return Poll::Ready(has_come && (follow(context, site, arrival) || is_first));
+            return Poll::Ready(has_come && (self.follow() || self.is_new));
         }
-        let deadline = deadline.get_or_insert_with(|| Instant::now() + patience);
-        if !follow(context, site, arrival) || context.drain.is_draining() {
-            if !is_first {
+        let patience = if self.is_new {
+            self.site.timeouts.header
+        } else {
+            self.site.timeouts.idle
+        };
+        let mut until = *deadline.get_or_insert_with(|| Instant::now() + patience);
+        if !self.follow() || self.context.drain.is_draining() {
+            if !self.is_new {
                 return Poll::Ready(false);
             }
-            *deadline = (*deadline).min(Instant::now() + LAST_CHANCE);
+            until = until.min(Instant::now() + LAST_CHANCE);
+            *deadline = Some(until);
         }
-        sleeper.register(cx);
-        reading.poll_passed(cx, *deadline).map(|()| false)
-    })
-    .await
-}
+        self.client.timer.poll_passed(cx, until).map(|()| false)
+    }
 
-/// Takes up what is configured now; `false` if the listener is gone. A client that was accepted
-/// before that is still answered once, by what was configured last.
-fn follow(context: &Context, site: &mut Arc<Site>, arrival: Arrival) -> bool {
-    match context.sites.site(arrival.listener) {
-        Some(current) => {
-            *site = current;
-            true
+    /// Takes up what is configured now; `false` if the listener is gone. A client that was accepted
+    /// before that is still answered once, by what was configured last.
+    fn follow(&mut self) -> bool {
+        let sites = &self.context.sites;
+        sites.follow(self.arrival.listener, &mut self.site)
+    }
+
+    /// Serves requests until none has begun to arrive.
+    async fn serve_requests(&mut self) -> After {
+        let after = loop {
+            skip_empty_lines(&mut self.client);
+            if self.client.input.is_empty() {
+                break After::KeepAlive;
+            }
+            let after = self.serve_request().await;
+            if after != After::KeepAlive {
+                break after;
+            }
+            // A pipelined request is the next request: it sees what is configured now.
+            if !self.follow() {
+                break After::Linger;
+            }
+        };
+        self.context
+            .buffers
+            .give(std::mem::take(&mut self.client.input));
+        after
+    }
+
+    /// Serves one request, of which at least a byte has arrived.
+    async fn serve_request(&mut self) -> After {
+        let Self {
+            context,
+            client,
+            site,
+            ..
+        } = self;
+        let started = Instant::now();
+        let seen = ClientSeen::new(self.address, self.arrival.port);
+        match read_head(client, site, started).await {
+            Ok((request, arrived)) => {
+                context.buffers.release(&mut client.input);
+                let times = Times { started, arrived };
+                let mut exchange = Exchange::new(context, site, seen, &request, times);
+                handle(client, &mut exchange, &request).await
+            }
+            Err(NoHead::Broken) => {
+                let mut exchange = Exchange::unreadable(context, site, seen, started);
+                exchange.keep_line(client.input.data());
+                After::Close
+            }
+            Err(NoHead::Refused(error)) => {
+                tracing::debug!(client = %self.address, "refused: {error}");
+                let mut exchange = Exchange::unreadable(context, site, seen, started);
+                exchange.keep_line(client.input.data());
+                Answer::error(&error, None)
+                    .send(client, &mut exchange, None)
+                    .await
+            }
         }
-        None => false,
     }
 }
 
-/// Serves requests until none has begun to arrive.
-async fn wake(
-    context: &Context,
-    client: &mut Client,
-    site: &mut Arc<Site>,
-    arrival: Arrival,
-) -> After {
-    let after = loop {
-        skip_empty_lines(client);
-        if client.input.is_empty() {
-            break After::KeepAlive;
-        }
-        let after = serve_request(context, client, site, arrival).await;
-        if after != After::KeepAlive {
-            break after;
-        }
-        // A pipelined request is the next request: it sees what is configured now.
-        if !follow(context, site, arrival) {
-            break After::Linger;
-        }
-    };
-    context.buffers.give(std::mem::take(&mut client.input));
-    after
-}
-
-/// Serves one request, of which at least a byte has arrived.
-async fn serve_request(
-    context: &Context,
-    client: &mut Client,
-    site: &Arc<Site>,
-    arrival: Arrival,
-) -> After {
-    let started = Instant::now();
-    let seen = ClientSeen::new(arrival.client, arrival.port);
-    match read_head(client, site, started).await {
-        Ok(request) => {
-            context.buffers.release(&mut client.input);
-            let mut exchange = Exchange::new(context, Arc::clone(site), seen, &request, started);
-            handle(client, &mut exchange, &request).await
-        }
-        Err(NoHead::Broken) => {
-            let mut exchange = Exchange::unreadable(context, Arc::clone(site), seen, started);
-            exchange.keep_line(client.input.data());
-            After::Close
-        }
-        Err(NoHead::Refused(error)) => {
-            tracing::debug!(client = %arrival.client, "refused: {error}");
-            let mut exchange = Exchange::unreadable(context, Arc::clone(site), seen, started);
-            exchange.keep_line(client.input.data());
-            Answer::error(&error, None)
-                .send(client, &mut exchange, None)
-                .await
-        }
+impl Drop for ClientConnection {
+    fn drop(&mut self) {
+        self.context.drain.leave();
     }
 }
 
@@ -174,32 +201,32 @@ enum NoHead {
     Refused(HttpError),
 }
 
-/// Reads a head, of which at least a byte has come; all of it must have before the listener's header deadline.
+/// Reads a head, of which at least a byte has come; all of it must have before the listener's header
+/// deadline. Gives the time when it had, too.
 async fn read_head(
     client: &mut Client,
     site: &Site,
     started: Instant,
-) -> Result<RequestHead, NoHead> {
+) -> Result<(RequestHead, Instant), NoHead> {
     let deadline = Deadline::At(started + site.timeouts.header);
     // A head ends with a line, so without a new line end there is nothing new to parse.
     let mut is_worth_parsing = true;
+    let mut has_waited = false;
     loop {
         if is_worth_parsing || client.input.len() >= site.limits.uri {
             match parse_request(client.input.data(), site.limits) {
                 Ok(Some((head, length))) => {
                     client.input.consume(length);
-                    return Ok(head);
+                    let arrived = if has_waited { Instant::now() } else { started };
+                    return Ok((head, arrived));
                 }
                 Ok(None) => {}
                 Err(error) => return Err(NoHead::Refused(error)),
             }
         }
+        has_waited = true;
         let space = client.input.space();
-        match client
-            .stream
-            .read(space, &mut client.reading, deadline)
-            .await
-        {
+        match client.stream.read(space, &client.timer, deadline).await {
             Ok(0) => return Err(NoHead::Broken),
             Ok(n) => {
                 is_worth_parsing = memchr::memchr(b'\n', &space[..n]).is_some();

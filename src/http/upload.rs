@@ -117,7 +117,7 @@ impl<'r> Upload<'r> {
         &mut self,
         client: &mut ClientInput<'_>,
         peer: &Stream,
-        timer: &mut Timer,
+        timer: &Timer,
         patience: Duration,
     ) -> Result<(), UploadError> {
         self.fill(client)?;
@@ -142,12 +142,7 @@ impl<'r> Upload<'r> {
             && self.current.kept_sent == self.kept.len()
     }
 
-    async fn send(
-        &mut self,
-        peer: &Stream,
-        timer: &mut Timer,
-        patience: Duration,
-    ) -> io::Result<()> {
+    async fn send(&mut self, peer: &Stream, timer: &Timer, patience: Duration) -> io::Result<()> {
         let frame = &self.current.frame[self.current.frame_sent..];
         let n = peer
             .write_some(frame, &self.kept[self.current.kept_sent..], timer, patience)

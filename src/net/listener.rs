@@ -1,9 +1,9 @@
 //! Accepting connections, whatever the system says.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, os::fd::OwnedFd, time::Duration};
 
-use socket2::SockRef;
-use tokio::net::TcpStream;
+use rustix::net::{SocketFlags, acceptfrom_with};
+use tokio::{io::Interest, net::TcpStream};
 
 use super::stream::Stream;
 
@@ -13,7 +13,9 @@ const REST: Duration = Duration::from_millis(100);
 /// One worker's socket on one address.
 #[derive(Debug)]
 pub struct Listener {
-    socket: tokio::net::TcpListener,
+    /// A listening socket all the same. tokio's own type for those makes each accepted connection known to the
+    /// reactor, needed or not; of this one nothing is used but that it can be waited for.
+    socket: TcpStream,
     address: SocketAddr,
 }
 
@@ -25,7 +27,7 @@ impl Listener {
     pub fn new(socket: std::net::TcpListener) -> io::Result<Self> {
         let address = socket.local_addr()?;
         Ok(Self {
-            socket: tokio::net::TcpListener::from_std(socket)?,
+            socket: TcpStream::from_std(OwnedFd::from(socket).into())?,
             address,
         })
     }
@@ -42,8 +44,11 @@ impl Listener {
     pub async fn accept(&self) -> (Stream, SocketAddr) {
         let mut warned = false;
         loop {
-            match self.socket.accept().await {
-                Ok((stream, peer)) => return (Stream::new(stream), peer),
+            let accepting = self
+                .socket
+                .async_io(Interest::READABLE, || self.accept_now());
+            match accepting.await {
+                Ok(accepted) => return accepted,
                 Err(error) if is_transient(&error) => {}
                 Err(error) => {
                     if !warned {
@@ -55,27 +60,27 @@ impl Listener {
             }
         }
     }
-}
 
-impl Listener {
     /// A connection that waits to be accepted, if there is one: what must be served before the
     /// socket is closed, for closing resets what waits.
     pub fn accept_waiting(&self) -> Option<(Stream, SocketAddr)> {
         // The kernel is asked, not the runtime: that knows only what its last turn saw.
         loop {
-            match SockRef::from(&self.socket).accept() {
-                Ok((socket, peer)) => {
-                    let taken = socket
-                        .set_nonblocking(true)
-                        .and_then(|()| TcpStream::from_std(socket.into()));
-                    if let (Ok(stream), Some(peer)) = (taken, peer.as_socket()) {
-                        return Some((Stream::new(stream), peer));
-                    }
-                }
+            match self.accept_now() {
+                Ok(accepted) => return Some(accepted),
                 Err(error) if is_transient(&error) => {}
                 Err(_) => return None,
             }
         }
+    }
+
+    fn accept_now(&self) -> io::Result<(Stream, SocketAddr)> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let (socket, client) = acceptfrom_with(&self.socket, flags)?;
+        let client = client.and_then(|client| SocketAddr::try_from(client).ok());
+        // A TCP socket has an address at its other end, or it has none any more.
+        let client = client.ok_or(io::ErrorKind::ConnectionAborted)?;
+        Ok((Stream::accepted(socket.into()), client))
     }
 }
 

@@ -1,6 +1,7 @@
 //! From a bound socket to a connection: sockets, reads and writes under deadlines, buffers.
 
 // How a listening socket comes to be, and what comes out of it.
+mod defer;
 mod listener;
 mod socket;
 
@@ -9,12 +10,13 @@ mod buffer;
 mod drain;
 mod stream;
 mod timer;
+mod wheel;
 
 pub use self::{
     buffer::{Buffer, BufferPool, BufferSize},
-    drain::{ConnectionGuard, Drain, Sleeper},
+    drain::Drain,
     listener::Listener,
     socket::{BindError, bind},
     stream::Stream,
-    timer::{Deadline, Timer},
+    timer::{Deadline, Timer, Timers},
 };

@@ -2,19 +2,24 @@
 //!
 //! Methods take `&self`, so that the two directions of an exchange can be two plain async
 //! functions polled by one task: nothing is split, locked or sent to another task.
+//!
+//! The reactor hears of an accepted connection only when it has to be waited for. Telling it, and
+//! telling it to forget, are two system calls; a client whose request has arrived with it, and who
+//! is answered and closed, never needs them.
 
 use std::{
     cell::RefCell,
     future::poll_fn,
-    io::{self, IoSlice},
-    net::SocketAddr,
+    io::{self, IoSlice, Read as _, Write as _},
+    net::{Shutdown, SocketAddr},
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
+use socket2::SockRef;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::TcpStream,
 };
 
@@ -27,13 +32,58 @@ use super::{
 #[derive(Debug)]
 pub struct Stream {
     // The borrow never lives across an await: each poll takes it anew.
-    tcp: RefCell<TcpStream>,
+    socket: RefCell<Socket>,
+}
+
+#[derive(Debug)]
+enum Socket {
+    /// Accepted, and never waited for.
+    Fresh(std::net::TcpStream),
+    /// Known to the reactor.
+    Watched(TcpStream),
+    /// The reactor would not have it.
+    Lost,
+}
+
+impl Socket {
+    /// The socket, made known to the reactor.
+    fn watched(&mut self) -> io::Result<&mut TcpStream> {
+        if matches!(self, Self::Fresh(_))
+            && let Self::Fresh(tcp) = std::mem::replace(self, Self::Lost)
+        {
+            let tcp = TcpStream::from_std(tcp)?;
+            // It is taken to be readable until a read has found that it is not, which one has.
+            let _ = tcp.try_io(Interest::READABLE, || {
+                Err::<(), _>(io::ErrorKind::WouldBlock.into())
+            });
+            *self = Self::Watched(tcp);
+        }
+        match self {
+            Self::Watched(tcp) => Ok(tcp),
+            Self::Fresh(_) | Self::Lost => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// What `attempt` gives at once; `None` if it would wait, or if the reactor has to be asked.
+    fn at_once<T>(
+        &mut self,
+        attempt: impl FnOnce(&mut std::net::TcpStream) -> io::Result<T>,
+    ) -> Option<io::Result<T>> {
+        let Self::Fresh(tcp) = self else {
+            return None;
+        };
+        match attempt(tcp) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            result => Some(result),
+        }
+    }
 }
 
 impl Stream {
-    pub(super) fn new(tcp: TcpStream) -> Self {
+    /// A connection that was accepted, in non-blocking mode.
+    pub(super) fn accepted(tcp: std::net::TcpStream) -> Self {
         Self {
-            tcp: RefCell::new(tcp),
+            socket: RefCell::new(Socket::Fresh(tcp)),
         }
     }
 
@@ -44,7 +94,9 @@ impl Stream {
     pub async fn connect(address: SocketAddr) -> io::Result<Self> {
         let tcp = TcpStream::connect(address).await?;
         tcp.set_nodelay(true)?;
-        Ok(Self::new(tcp))
+        Ok(Self {
+            socket: RefCell::new(Socket::Watched(tcp)),
+        })
     }
 
     /// Reads at least one byte into `space`; 0 is the end.
@@ -54,7 +106,7 @@ impl Stream {
     pub async fn read(
         &self,
         space: &mut [u8],
-        timer: &mut Timer,
+        timer: &Timer,
         deadline: Deadline,
     ) -> io::Result<usize> {
         timer
@@ -65,11 +117,36 @@ impl Stream {
 
     /// Polls for at least one byte; 0 is the end.
     pub fn poll_read(&self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut socket = self.socket.borrow_mut();
+        if let Some(read) = socket.at_once(|tcp| tcp.read(space)) {
+            return Poll::Ready(read);
+        }
         let mut buf = ReadBuf::new(space);
-        let mut tcp = self.tcp.borrow_mut();
-        Pin::new(&mut *tcp)
+        Pin::new(socket.watched()?)
             .poll_read(cx, &mut buf)
             .map_ok(|()| buf.filled().len())
+    }
+
+    fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut socket = self.socket.borrow_mut();
+        if let Some(written) = socket.at_once(|tcp| tcp.write(bytes)) {
+            return Poll::Ready(written);
+        }
+        Pin::new(socket.watched()?).poll_write(cx, bytes)
+    }
+
+    fn poll_write_both(
+        &self,
+        cx: &mut Context<'_>,
+        first: &[u8],
+        second: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let slices = [IoSlice::new(first), IoSlice::new(second)];
+        let mut socket = self.socket.borrow_mut();
+        if let Some(written) = socket.at_once(|tcp| tcp.write_vectored(&slices)) {
+            return Poll::Ready(written);
+        }
+        Pin::new(socket.watched()?).poll_write_vectored(cx, &slices)
     }
 
     /// Writes all of `bytes`; the other side has `patience` for each part that it takes.
@@ -79,7 +156,7 @@ impl Stream {
     pub async fn write_all(
         &self,
         mut bytes: &[u8],
-        timer: &mut Timer,
+        timer: &Timer,
         patience: Duration,
     ) -> io::Result<()> {
         while !bytes.is_empty() {
@@ -96,10 +173,10 @@ impl Stream {
     pub async fn write(
         &self,
         bytes: &[u8],
-        timer: &mut Timer,
+        timer: &Timer,
         patience: Duration,
     ) -> io::Result<usize> {
-        let write = poll_fn(|cx| Pin::new(&mut *self.tcp.borrow_mut()).poll_write(cx, bytes));
+        let write = poll_fn(|cx| self.poll_write(cx, bytes));
         timer
             .limit(Deadline::After(patience), write)
             .await
@@ -115,7 +192,7 @@ impl Stream {
         &self,
         mut first: &[u8],
         mut second: &[u8],
-        timer: &mut Timer,
+        timer: &Timer,
         patience: Duration,
     ) -> io::Result<()> {
         while !first.is_empty() || !second.is_empty() {
@@ -135,17 +212,14 @@ impl Stream {
         &self,
         first: &[u8],
         second: &[u8],
-        timer: &mut Timer,
+        timer: &Timer,
         patience: Duration,
     ) -> io::Result<usize> {
         // A plain send is cheaper than one that gathers.
         match (first, second) {
             (only, []) | ([], only) => self.write(only, timer, patience).await,
             _ => {
-                let slices = [IoSlice::new(first), IoSlice::new(second)];
-                let write = poll_fn(|cx| {
-                    Pin::new(&mut *self.tcp.borrow_mut()).poll_write_vectored(cx, &slices)
-                });
+                let write = poll_fn(|cx| self.poll_write_both(cx, first, second));
                 timer
                     .limit(Deadline::After(patience), write)
                     .await
@@ -155,19 +229,22 @@ impl Stream {
         }
     }
 
-    /// Ready once a read would not wait: bytes, an end or an error have arrived.
+    /// Ready once a read is worth a try: bytes, an end or an error have arrived. A fresh connection always is.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.tcp.borrow().poll_read_ready(cx).map(drop)
+        match &*self.socket.borrow() {
+            Socket::Watched(tcp) => tcp.poll_read_ready(cx).map(drop),
+            Socket::Fresh(_) | Socket::Lost => Poll::Ready(()),
+        }
     }
 
     /// Ready once the other side has closed its direction or the connection broke, while no byte waits to be read.
     pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut byte = [0];
-        match self
-            .tcp
-            .borrow()
-            .poll_peek(cx, &mut ReadBuf::new(&mut byte))
-        {
+        let peeked = match self.socket.borrow_mut().watched() {
+            Ok(tcp) => tcp.poll_peek(cx, &mut ReadBuf::new(&mut byte)),
+            Err(error) => Poll::Ready(Err(error)),
+        };
+        match peeked {
             Poll::Ready(Ok(n)) if n > 0 => Poll::Pending,
             Poll::Ready(_) => Poll::Ready(()),
             Poll::Pending => Poll::Pending,
@@ -177,25 +254,42 @@ impl Stream {
     /// Whether a connection that should be silent is still so, by what the last turn of the reactor saw; no system call if it is.
     pub fn is_quiet(&self) -> bool {
         let mut byte = [0];
-        let tcp = self.tcp.borrow();
-        matches!(tcp.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        match &*self.socket.borrow() {
+            Socket::Watched(tcp) => {
+                matches!(tcp.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+            }
+            Socket::Fresh(tcp) => !has_news(tcp),
+            Socket::Lost => false,
+        }
     }
 
     /// The same, asked of the kernel: it also knows of an end that arrived this instant.
     pub fn is_quiet_now(&self) -> bool {
-        !has_news(&self.tcp.borrow())
+        match &*self.socket.borrow() {
+            Socket::Watched(tcp) => !has_news(tcp),
+            Socket::Fresh(tcp) => !has_news(tcp),
+            Socket::Lost => false,
+        }
     }
 
     /// Tells the other side that nothing more will be written.
-    pub async fn shutdown(&self) {
+    pub fn shutdown(&self) {
         // The connection is given up either way; an error changes nothing.
-        let _ = poll_fn(|cx| Pin::new(&mut *self.tcp.borrow_mut()).poll_shutdown(cx)).await;
+        let _ = self.with_options(|socket| socket.shutdown(Shutdown::Write));
     }
 
     /// Makes closing the connection a reset, so that the other side cannot take what it has for the whole.
     pub fn reset_on_close(&self) {
         // A socket that refuses is already broken.
-        let _ = socket2::SockRef::from(&*self.tcp.borrow()).set_linger(Some(Duration::ZERO));
+        let _ = self.with_options(|socket| socket.set_linger(Some(Duration::ZERO)));
+    }
+
+    fn with_options(&self, set: impl FnOnce(SockRef<'_>) -> io::Result<()>) -> io::Result<()> {
+        match &*self.socket.borrow() {
+            Socket::Watched(tcp) => set(SockRef::from(tcp)),
+            Socket::Fresh(tcp) => set(SockRef::from(tcp)),
+            Socket::Lost => Ok(()),
+        }
     }
 }
 

@@ -68,14 +68,30 @@ impl CurrentSnapshot {
     }
 }
 
-impl SiteSource for CurrentSnapshot {
-    fn site(&self, address: SocketAddr) -> Option<Arc<Site>> {
-        let mut cache = self.cache.borrow_mut();
-        let sites = &cache.load().sites;
-        sites
+impl Snapshot {
+    fn site(&self, address: SocketAddr) -> Option<&Arc<Site>> {
+        self.sites
             .iter()
             .find(|(listener, _)| *listener == address)
-            .map(|(_, site)| Arc::clone(site))
+            .map(|(_, site)| site)
+    }
+}
+
+impl SiteSource for CurrentSnapshot {
+    fn site(&self, address: SocketAddr) -> Option<Arc<Site>> {
+        self.cache.borrow_mut().load().site(address).cloned()
+    }
+
+    fn follow(&self, address: SocketAddr, site: &mut Arc<Site>) -> bool {
+        let mut cache = self.cache.borrow_mut();
+        let Some(current) = cache.load().site(address) else {
+            return false;
+        };
+        // Counting references is what workers would get into each other's way with.
+        if !Arc::ptr_eq(current, site) {
+            *site = Arc::clone(current);
+        }
+        true
     }
 
     fn let_go(&self) {

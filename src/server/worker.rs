@@ -12,7 +12,7 @@ use tokio::{
 
 use super::snapshot::{CurrentSnapshot, Snapshot};
 use crate::{
-    http::{Arrival, Context, serve_connection},
+    http::{Arrival, ClientConnection, Context},
     net::{Listener, Stream},
     telemetry::{AccessLog, AccessWriter},
 };
@@ -135,6 +135,8 @@ impl Life {
     /// Obeys commands until the last connection of a worker that is ending has gone, or may no longer be waited for.
     async fn run(&mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         let mut tick = tokio::time::interval(TICK);
+        let timers = Rc::clone(&self.context.timers);
+        tokio::task::spawn_local(async move { timers.run().await });
         loop {
             tokio::select! {
                 command = commands.recv() => match command {
@@ -171,7 +173,7 @@ impl Life {
             }
             Command::LookAround => {
                 self.context.sites.let_go();
-                self.context.drain.wake_sleepers();
+                self.context.timers.wake_all();
             }
             Command::Ping(done) => drop(done.send(())),
             Command::Drain(patience, done) => self.drain(patience, done).await,
@@ -196,6 +198,7 @@ impl Life {
         (ending.since, ending.patience) = (since, patience);
         ending.waiting.push(done);
         self.context.drain.start();
+        self.context.timers.wake_all();
     }
 
     /// Ends when the worker has nothing left to wait for; never, if it is not ending.
@@ -234,15 +237,14 @@ async fn accept(
     address: SocketAddr,
     mut stopped: oneshot::Receiver<oneshot::Sender<()>>,
 ) {
-    let port = listener.address().port();
+    let arrival = Rc::new(Arrival {
+        listener: address,
+        port: listener.address().port(),
+    });
     let serve = |stream: Stream, client: SocketAddr| {
-        let context = Rc::clone(&context);
-        let arrival = Arrival {
-            client,
-            listener: address,
-            port,
-        };
-        tokio::task::spawn_local(async move { serve_connection(&context, stream, arrival).await });
+        if let Some(mut connection) = ClientConnection::new(&context, stream, client, &arrival) {
+            tokio::task::spawn_local(async move { connection.serve().await });
+        }
     };
     let done = loop {
         tokio::select! {
@@ -254,8 +256,6 @@ async fn accept(
     while let Some((stream, client)) = listener.accept_waiting() {
         serve(stream, client);
     }
-    // Let those begin before the snapshot that knows their listener is replaced.
-    tokio::task::yield_now().await;
     drop(listener);
     if let Ok(done) = done {
         let _ = done.send(());

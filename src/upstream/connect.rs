@@ -11,7 +11,7 @@ use crate::net::{Deadline, Stream, Timer};
 /// A [`Failure`] that sent nothing.
 pub async fn connect(
     lease: &Lease,
-    timer: &mut Timer,
+    timer: &Timer,
     patience: Duration,
 ) -> Result<Connection, Failure> {
     let connecting = Stream::connect(lease.peer().address());

@@ -224,6 +224,7 @@ async fn shutdown_waits_for_requests_in_flight_and_refuses_new_ones() {
     let proxy = Proxy::start(&app(&[backend.server()], "")).await;
     let addr = proxy.addr();
     let mut idle = proxy.raw().await;
+    idle.accepted().await;
     let mut busy = proxy.raw().await;
     busy.send(get("/")).await;
     wait::until("the request is with the server", || backend.requests() == 1).await;

@@ -71,6 +71,7 @@ async fn ends_within(proxy: &Proxy, limit: Duration) {
 async fn a_connection_that_never_said_anything_is_not_waited_for() {
     let proxy = Proxy::start_with("timeouts = { header = \"60s\" }", &all("x")).await;
     let mut silent = proxy.raw().await;
+    silent.accepted().await;
     // Accepted after it, so that it is asleep by now.
     assert_eq!(proxy.get("/").await.status, 200);
     ends_within(&proxy, Duration::from_secs(3)).await;

@@ -1,5 +1,6 @@
 //! A client that says exactly the bytes it is given and reads what comes back, strictly and under a deadline.
 
+use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -43,6 +44,18 @@ impl Raw {
             reader: Reader::new(reader),
             writer: Some(writer),
         }
+    }
+
+    /// Waits until the proxy has accepted a connection over which nothing was sent: the kernel hands
+    /// it over after a second only.
+    pub(crate) async fn accepted(&self) {
+        let writer = self.writer.as_ref().expect("the writer is here");
+        let ours = writer.local_addr().expect("it is connected").port();
+        wait::until("the connection is accepted", || {
+            let table = fs::read_to_string("/proc/net/tcp").expect("Linux says so");
+            table.lines().any(|line| has_owner(line, ours))
+        })
+        .await;
     }
 
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -145,6 +158,18 @@ impl Raw {
             String::from_utf8_lossy(&rest)
         );
     }
+}
+
+/// Whether a line of /proc/net/tcp is a socket in some process's hands with `port` at its other end.
+fn has_owner(line: &str, port: u16) -> bool {
+    const REMOTE: usize = 2;
+    const INODE: usize = 9;
+    let columns: Vec<_> = line.split_whitespace().collect();
+    let remote = columns
+        .get(REMOTE)
+        .and_then(|address| address.split_once(':'));
+    remote.is_some_and(|(_, hex)| u16::from_str_radix(hex, 16) == Ok(port))
+        && columns.get(INODE).is_some_and(|inode| *inode != "0")
 }
 
 /// An answer as it came.
