@@ -96,7 +96,7 @@ fn relay(ends: &mut [Option<End>], slot: usize, scratch: &mut [u8]) {
     let [Some(even), Some(odd)] = pair else {
         return;
     };
-    let (this, other) = if slot % 2 == 0 {
+    let (this, other) = if slot.is_multiple_of(2) {
         (even, odd)
     } else {
         (odd, even)
