@@ -1,14 +1,14 @@
 //! One try on one connection: the request goes out, the head of the response comes in.
 //!
 //! Both at the same time, for a peer may answer before it has read everything: one that refuses a
-//! body often answers and then closes. A client that leaves meanwhile ends the try.
+//! body often answers and then closes. A client that leaves while a peer takes its time ends the try.
 
 use std::{
     cell::Cell,
     future::poll_fn,
     io,
     pin::pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -78,6 +78,7 @@ pub(super) struct Conversation<'r> {
     buffers: &'r BufferPool,
     request: &'r RequestHead,
     patience: Patience,
+    since: Instant,
     state: State,
 }
 
@@ -96,11 +97,13 @@ struct State {
 }
 
 impl<'r> Conversation<'r> {
+    /// One that begins at `since`, which is now or a moment ago.
     pub(super) fn new(
         connection: Connection,
         buffers: &'r BufferPool,
         request: &'r RequestHead,
         patience: Patience,
+        since: Instant,
     ) -> Self {
         Self {
             connection,
@@ -108,6 +111,7 @@ impl<'r> Conversation<'r> {
             buffers,
             request,
             patience,
+            since,
             state: State::default(),
         }
     }
@@ -182,8 +186,9 @@ impl<'r> Conversation<'r> {
         let mut turn = PeersTurn {
             timer,
             patience: of_peer.read,
-            since: None,
+            since: Some(self.since),
         };
+        let mut watch = Watch::new(stream, timer, self.since);
         let mut sent: Option<Result<(), Failure>> = None;
         poll_fn(|cx| {
             if sent.is_none()
@@ -197,14 +202,11 @@ impl<'r> Conversation<'r> {
             if let Poll::Ready(result) = reading.as_mut().poll(cx) {
                 return Poll::Ready(blame_sending(result, sent.as_ref()));
             }
-            match turn.poll(cx, state, sent.is_some()) {
-                Turn::Prompt => Poll::Pending,
-                Turn::Long if sent.is_some() => {
-                    stream.poll_closed(cx).map(|()| Err(TryError::Gone))
-                }
-                Turn::Long => Poll::Pending,
-                Turn::Late => Poll::Ready(Err(state.failed(&io::ErrorKind::TimedOut.into()))),
+            if sent.is_some() && watch.poll_gone(cx).is_ready() {
+                return Poll::Ready(Err(TryError::Gone));
             }
+            turn.poll_late(cx, state, sent.is_some())
+                .map(|()| Err(state.failed(&io::ErrorKind::TimedOut.into())))
         })
         .await
     }
@@ -217,35 +219,49 @@ struct PeersTurn<'t> {
     since: Option<Instant>,
 }
 
-/// How long the peer has taken.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Turn {
-    Prompt,
-    Long,
-    /// Longer than it may.
-    Late,
-}
-
 impl PeersTurn<'_> {
-    /// How long the peer has taken; the task is woken when that changes.
-    fn poll(&mut self, cx: &mut Context<'_>, state: &State, is_sent: bool) -> Turn {
+    /// Ready once the peer has been silent for too long.
+    fn poll_late(&mut self, cx: &mut Context<'_>, state: &State, is_sent: bool) -> Poll<()> {
         let is_asked_for_100 = state.waits_for_100.get() && !state.body_came.get();
         let is_peers_turn = (is_sent || is_asked_for_100) && !state.passes_on.get();
         if state.progress.take() || !is_peers_turn {
             self.since = None;
         }
         if !is_peers_turn {
-            return Turn::Long;
+            return Poll::Pending;
         }
         let since = *self.since.get_or_insert_with(Instant::now);
-        let prompt = PROMPT.min(self.patience);
-        if self.timer.poll_passed(cx, since + prompt).is_pending() {
-            return Turn::Prompt;
+        self.timer.poll_passed(cx, since + self.patience)
+    }
+}
+
+/// Looks whether the client still waits. One that only closed its own direction counts as gone, as it
+/// does for nginx, unless the peer is faster than anybody looks.
+struct Watch<'t> {
+    stream: &'t Stream,
+    timer: &'t Timer,
+    from: Instant,
+    is_open: bool,
+}
+
+impl<'t> Watch<'t> {
+    /// Over the client of a try that begins now.
+    fn new(stream: &'t Stream, timer: &'t Timer, now: Instant) -> Self {
+        Self {
+            stream,
+            timer,
+            from: now + PROMPT,
+            is_open: false,
         }
-        match self.timer.poll_passed(cx, since + self.patience) {
-            Poll::Pending => Turn::Long,
-            Poll::Ready(()) => Turn::Late,
+    }
+
+    /// Ready when the client has left.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.is_open {
+            ready!(self.timer.poll_passed(cx, self.from));
+            self.is_open = true;
         }
+        self.stream.poll_closed(cx)
     }
 }
 
@@ -393,10 +409,12 @@ impl HeadReader<'_> {
 
 /// What connecting gives, unless the client leaves first.
 pub(super) async fn unless_gone(
-    client: &Stream,
+    client: &Client,
+    now: Instant,
     connecting: impl Future<Output = Result<Connection, Failure>>,
 ) -> Result<Connection, TryError> {
     let mut connecting = pin!(connecting);
+    let mut watch = Watch::new(&client.stream, &client.timer, now);
     poll_fn(|cx| {
         if let Poll::Ready(result) = connecting.as_mut().poll(cx) {
             return Poll::Ready(result.map_err(|failure| TryError::Peer {
@@ -404,7 +422,7 @@ pub(super) async fn unless_gone(
                 heard: Heard::Nothing,
             }));
         }
-        client.poll_closed(cx).map(|()| Err(TryError::Gone))
+        watch.poll_gone(cx).map(|()| Err(TryError::Gone))
     })
     .await
 }

@@ -44,7 +44,7 @@ pub(super) struct Exchange<'c> {
     pub(super) status: Option<StatusCode>,
     /// Bytes of body that were sent.
     pub(super) bytes: u64,
-    pool: Option<String>,
+    pool: Option<&'c str>,
     attempts: Vec<Attempt>,
     attempt_started: Option<Instant>,
 }
@@ -211,8 +211,8 @@ impl<'c> Exchange<'c> {
     }
 
     /// The request is forwarded to `pool`.
-    pub(super) fn forwarded_to(&mut self, pool: &str) {
-        self.pool = self.site.access.is_some().then(|| pool.to_owned());
+    pub(super) fn forwarded_to(&mut self, pool: &'c str) {
+        self.pool = Some(pool);
     }
 
     /// An attempt at `peer` begins.
@@ -302,7 +302,7 @@ impl Drop for Exchange<'_> {
             host: request.map(RequestHead::host),
             request_id: self.request_id(),
             duration: now.duration_since(self.times.started),
-            pool: self.pool.as_deref(),
+            pool: self.pool,
             attempts: &self.attempts,
         };
         self.context

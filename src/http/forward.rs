@@ -69,19 +69,15 @@ impl Forwarding<'_, '_> {
             self.exchange.begin_attempt(lease.peer(), now);
             let outcome = self.try_peer(&lease, upload, now).await;
             now = Instant::now();
-            let elapsed = now.duration_since(self.exchange.times.started);
-            let so_far = TrySoFar {
-                tries: tried.len() + 1,
-                elapsed,
-                replayable: upload.is_replayable(),
-            };
             let policy = &self.forward.retry;
             let method = &self.request.method;
             match outcome {
                 Ok(answered) => {
                     let status = answered.response.status;
                     self.exchange.answered(status, now);
-                    if !policy.turns_away(status, method, so_far) {
+                    if !policy.lists(status)
+                        || !policy.turns_away(method, self.so_far(&tried, now, upload))
+                    {
                         lease.succeeded(now);
                         return Ok(Some((answered, lease)));
                     }
@@ -98,6 +94,7 @@ impl Forwarding<'_, '_> {
                     lease.failed(now, &failure);
                     self.exchange.end_attempt(Some(failure.reason), now);
                     let give_up = HttpError::peer(failure.status(), failure.reason);
+                    let so_far = self.so_far(&tried, now, upload);
                     if heard == Heard::PassedOn || !policy.allows(&failure, method, so_far) {
                         return Err(give_up);
                     }
@@ -107,6 +104,14 @@ impl Forwarding<'_, '_> {
                 Err(TryError::Client(error)) => return Err(error),
                 Err(TryError::Gone) => return Ok(None),
             }
+        }
+    }
+
+    fn so_far(&self, tried: &[PeerId], now: Instant, upload: &Upload<'_>) -> TrySoFar {
+        TrySoFar {
+            tries: tried.len() + 1,
+            elapsed: now.duration_since(self.exchange.times.started),
+            replayable: upload.is_replayable(),
         }
     }
 
@@ -135,7 +140,7 @@ impl Forwarding<'_, '_> {
             && (is_safe_twice || connection.stream.is_quiet_now())
         {
             self.exchange.connected(now);
-            match self.converse(connection, lease, upload).await {
+            match self.converse(connection, lease, upload, now).await {
                 Err(TryError::Peer {
                     failure,
                     heard: Heard::Nothing,
@@ -146,9 +151,10 @@ impl Forwarding<'_, '_> {
             }
         }
         let connecting = connect(lease, &self.client.timer, self.forward.timeouts.connect);
-        let connection = unless_gone(&self.client.stream, connecting).await?;
-        self.exchange.connected(Instant::now());
-        self.converse(connection, lease, upload).await
+        let connection = unless_gone(self.client, now, connecting).await?;
+        let now = Instant::now();
+        self.exchange.connected(now);
+        self.converse(connection, lease, upload, now).await
     }
 
     /// Sends the request on `connection` and waits for the head of the response.
@@ -157,6 +163,7 @@ impl Forwarding<'_, '_> {
         connection: Connection,
         lease: &Lease,
         upload: &mut Upload<'_>,
+        now: Instant,
     ) -> Result<Answered, TryError> {
         upload.begin(self.peer_head(lease, upload));
         let patience = Patience {
@@ -168,6 +175,7 @@ impl Forwarding<'_, '_> {
             &self.exchange.context.buffers,
             self.request,
             patience,
+            now,
         );
         conversation.run(self.client, upload).await
     }

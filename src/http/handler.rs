@@ -18,9 +18,9 @@ use super::{
 use crate::config::Template;
 
 /// Answers `request`, which `exchange` is about.
-pub(super) async fn handle(
+pub(super) async fn handle<'c>(
     client: &mut Client,
-    exchange: &mut Exchange<'_>,
+    exchange: &mut Exchange<'c>,
     request: &RequestHead,
 ) -> After {
     let path = match normalise(request) {
@@ -100,12 +100,12 @@ fn check_body(route: &Route, request: &RequestHead) -> Result<(), HttpError> {
     }
 }
 
-async fn forward(
+async fn forward<'c>(
     client: &mut Client,
-    exchange: &mut Exchange<'_>,
+    exchange: &mut Exchange<'c>,
     request: &RequestHead,
     route: &Route,
-    forward: &Forward,
+    forward: &'c Forward,
     path: &Path<'_>,
 ) -> Result<After, HttpError> {
     exchange.forwarded_to(forward.pool.name());

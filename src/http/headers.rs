@@ -9,14 +9,17 @@ use http::{Method, StatusCode};
 use super::{
     exchange::Exchange,
     h1::{
-        Fields, Framing, RequestHead, ResponseHead, is_name, list, write_field, write_length,
-        write_request_line, write_status_line,
+        ConnectionOptions, Fields, Framing, RequestHead, ResponseHead, is_hop_by_hop, is_name,
+        list, write_field, write_length, write_request_line, write_status_line,
     },
     location::{Rewrite, is_rewritten},
     site::Route,
-    variables::{scheme, write_display, write_template},
+    variables::{scheme, write_template},
 };
-use crate::config::HeaderEdits;
+use crate::{
+    config::HeaderEdits,
+    telemetry::{write_ip, write_number},
+};
 
 /// What a request's head depends on besides the request.
 pub(super) struct PeerHead<'a> {
@@ -42,7 +45,7 @@ pub(super) fn write_peer_head(
     }
     let believes = exchange.client.is_trusted_proxy;
     let underscores = exchange.site.underscores_in_headers;
-    write_end_to_end(out, &request.fields, edits, |name| {
+    write_end_to_end(out, &request.fields, request.options, edits, |name| {
         is_replaced_in_request(name)
             || is_forgeable(name) && !(believes && is_name(name, "forwarded"))
             || !underscores && name.contains(&b'_')
@@ -82,7 +85,7 @@ fn write_forwarded(
                 out.extend_from_slice(b", ");
             }
         }
-        write_display(out, client.connected.ip().to_canonical());
+        write_ip(out, client.connected.ip().to_canonical());
         out.extend_from_slice(b"\r\n");
     }
     if !touches(edits, "X-Forwarded-Proto") {
@@ -95,16 +98,16 @@ fn write_forwarded(
     if !touches(edits, "X-Forwarded-Port") {
         match believed("x-forwarded-port") {
             Some(port) => write_field(out, "X-Forwarded-Port", port),
-            None => write_field(
-                out,
-                "X-Forwarded-Port",
-                itoa::Buffer::new().format(client.port).as_bytes(),
-            ),
+            None => {
+                out.extend_from_slice(b"X-Forwarded-Port: ");
+                write_number(out, client.port.into());
+                out.extend_from_slice(b"\r\n");
+            }
         }
     }
     if !touches(edits, "X-Real-IP") {
         out.extend_from_slice(b"X-Real-IP: ");
-        write_display(out, client.address);
+        write_ip(out, client.address);
         out.extend_from_slice(b"\r\n");
     }
     if !touches(edits, "X-Request-Id") {
@@ -130,7 +133,13 @@ pub(super) fn write_client_head(
 ) {
     let edits = &client.route.response_headers;
     write_status_line(out, response.status, response.reason());
-    write_end_to_end(out, &response.fields, edits, is_replaced_in_response);
+    write_end_to_end(
+        out,
+        &response.fields,
+        response.options,
+        edits,
+        is_replaced_in_response,
+    );
     for name in ["Location", "Refresh"] {
         for value in response.fields.all(name).filter(|_| !touches(edits, name)) {
             match client.rewrite.apply(name, value) {
@@ -155,7 +164,8 @@ pub(super) fn write_client_head(
 /// Appends an informational response (RFC 9110 section 15.2).
 pub(super) fn write_informational(out: &mut Vec<u8>, response: &ResponseHead) {
     write_status_line(out, response.status, response.reason());
-    write_end_to_end(out, &response.fields, &HeaderEdits::default(), |name| {
+    let edits = HeaderEdits::default();
+    write_end_to_end(out, &response.fields, response.options, &edits, |name| {
         is_name(name, "content-length")
     });
     out.extend_from_slice(b"\r\n");
@@ -230,12 +240,13 @@ pub(super) fn write_set(out: &mut Vec<u8>, edits: &HeaderEdits, exchange: &Excha
 fn write_end_to_end(
     out: &mut Vec<u8>,
     fields: &Fields,
+    options: ConnectionOptions,
     edits: &HeaderEdits,
     replaced: impl Fn(&[u8]) -> bool,
 ) {
-    let has_options = fields.get("connection").is_some();
     for (name, value) in fields.iter() {
-        let is_for_us = is_hop_by_hop(name) || has_options && is_named_by_connection(fields, name);
+        let is_for_us =
+            is_hop_by_hop(name) || options.names_fields && is_named_by_connection(fields, name);
         if is_for_us || replaced(name) || touches_bytes(edits, name) {
             continue;
         }
@@ -251,18 +262,6 @@ fn is_named_by_connection(fields: &Fields, name: &[u8]) -> bool {
         .all("connection")
         .flat_map(list)
         .any(|option| option.eq_ignore_ascii_case(name))
-}
-
-/// Fields that hold for one connection only, whether or not `Connection` names them.
-fn is_hop_by_hop(name: &[u8]) -> bool {
-    match name.len() {
-        2 => is_name(name, "te"),
-        7 => is_name(name, "upgrade"),
-        10 => is_name(name, "connection") || is_name(name, "keep-alive"),
-        16 => is_name(name, "proxy-connection"),
-        17 => is_name(name, "transfer-encoding"),
-        _ => false,
-    }
 }
 
 /// Fields of a request that lbd writes itself.

@@ -1,12 +1,13 @@
 //! What a template's variables stand for in one request. Names and meanings are nginx's.
 
-use std::io::Write as _;
-
 use super::{
     exchange::Exchange,
     path::{Path, write_escaped},
 };
-use crate::config::{Part, Template, Variable};
+use crate::{
+    config::{Part, Template, Variable},
+    telemetry::{write_ip, write_number},
+};
 
 /// Appends `template` as `exchange` fills it in.
 ///
@@ -30,9 +31,9 @@ fn write_variable(out: &mut Vec<u8>, variable: &Variable, exchange: &Exchange<'_
         Variable::Args => out.extend_from_slice(request.query().unwrap_or_default()),
         Variable::Host => out.extend(host_name(request.host()).iter().map(u8::to_ascii_lowercase)),
         Variable::HttpHost => out.extend_from_slice(request.host()),
-        Variable::RemoteAddr => write_display(out, client.address),
+        Variable::RemoteAddr => write_ip(out, client.address),
         Variable::RemotePort if client.is_trusted_proxy => {}
-        Variable::RemotePort => write_display(out, client.connected.port()),
+        Variable::RemotePort => write_number(out, client.connected.port().into()),
         Variable::RequestHeader(name) => {
             out.extend_from_slice(request.fields.get(name).unwrap_or_default())
         }
@@ -40,7 +41,7 @@ fn write_variable(out: &mut Vec<u8>, variable: &Variable, exchange: &Exchange<'_
         Variable::RequestMethod => out.extend_from_slice(request.method.as_str().as_bytes()),
         Variable::RequestUri => out.extend_from_slice(request.path_and_query()),
         Variable::Scheme => out.extend_from_slice(scheme(client.is_https).as_bytes()),
-        Variable::ServerPort => write_display(out, client.port),
+        Variable::ServerPort => write_number(out, client.port.into()),
         Variable::UpstreamAddr => out.extend_from_slice(exchange.last_server().as_bytes()),
         Variable::Uri => {
             if let Ok(path) = Path::parse(request.path()) {
@@ -62,11 +63,6 @@ pub(super) fn host_name(host: &[u8]) -> &[u8] {
         _ => host.split(|b| *b == b':').next().unwrap_or(host),
     };
     name.strip_suffix(b".").unwrap_or(name)
-}
-
-pub(super) fn write_display(out: &mut Vec<u8>, value: impl std::fmt::Display) {
-    // A Vec takes every write.
-    let _ = write!(out, "{value}");
 }
 
 #[cfg(test)]

@@ -2,8 +2,11 @@
 //!
 //! The kernel hands a connection over when its first bytes are there instead of a moment before. A
 //! request on a new connection then wakes its worker once, not twice, and is read by the first try;
-//! with what follows from that (see [`Stream`](super::Stream)) it costs a third less. A client that
-//! connects and is silent is handed over after a second, and its deadlines begin then.
+//! with what follows from that (see [`Stream`](super::Stream)) it costs a quarter less.
+//!
+//! The price: a client that connects and is silent is handed over after a second, and its deadlines
+//! begin then; and one that has not said anything when its listener is closed within that second
+//! finds its connection gone when it does, where it would otherwise still have been answered once.
 
 use std::{
     io,

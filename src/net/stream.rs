@@ -13,14 +13,15 @@ use std::{
     io::{self, IoSlice, Read as _, Write as _},
     net::{Shutdown, SocketAddr},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use socket2::SockRef;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    task::coop::poll_proceed,
 };
 
 use super::{
@@ -51,12 +52,7 @@ impl Socket {
         if matches!(self, Self::Fresh(_))
             && let Self::Fresh(tcp) = std::mem::replace(self, Self::Lost)
         {
-            let tcp = TcpStream::from_std(tcp)?;
-            // It is taken to be readable until a read has found that it is not, which one has.
-            let _ = tcp.try_io(Interest::READABLE, || {
-                Err::<(), _>(io::ErrorKind::WouldBlock.into())
-            });
-            *self = Self::Watched(tcp);
+            *self = Self::Watched(TcpStream::from_std(tcp)?);
         }
         match self {
             Self::Watched(tcp) => Ok(tcp),
@@ -64,17 +60,23 @@ impl Socket {
         }
     }
 
-    /// What `attempt` gives at once; `None` if it would wait, or if the reactor has to be asked.
-    fn at_once<T>(
+    /// What `attempt` gives at once on a fresh socket; `None` if it would wait, or if the reactor knows the socket.
+    fn poll_fresh(
         &mut self,
-        attempt: impl FnOnce(&mut std::net::TcpStream) -> io::Result<T>,
-    ) -> Option<io::Result<T>> {
+        cx: &mut Context<'_>,
+        attempt: impl FnOnce(&mut std::net::TcpStream) -> io::Result<usize>,
+    ) -> Poll<Option<io::Result<usize>>> {
         let Self::Fresh(tcp) = self else {
-            return None;
+            return Poll::Ready(None);
         };
+        // The reactor is fair to other tasks; but it does not see what this one takes.
+        let turn = ready!(poll_proceed(cx));
         match attempt(tcp) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-            result => Some(result),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Ready(None),
+            result => {
+                turn.made_progress();
+                Poll::Ready(Some(result))
+            }
         }
     }
 }
@@ -118,7 +120,7 @@ impl Stream {
     /// Polls for at least one byte; 0 is the end.
     pub fn poll_read(&self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut socket = self.socket.borrow_mut();
-        if let Some(read) = socket.at_once(|tcp| tcp.read(space)) {
+        if let Some(read) = ready!(socket.poll_fresh(cx, |tcp| tcp.read(space))) {
             return Poll::Ready(read);
         }
         let mut buf = ReadBuf::new(space);
@@ -129,7 +131,7 @@ impl Stream {
 
     fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut socket = self.socket.borrow_mut();
-        if let Some(written) = socket.at_once(|tcp| tcp.write(bytes)) {
+        if let Some(written) = ready!(socket.poll_fresh(cx, |tcp| tcp.write(bytes))) {
             return Poll::Ready(written);
         }
         Pin::new(socket.watched()?).poll_write(cx, bytes)
@@ -143,7 +145,7 @@ impl Stream {
     ) -> Poll<io::Result<usize>> {
         let slices = [IoSlice::new(first), IoSlice::new(second)];
         let mut socket = self.socket.borrow_mut();
-        if let Some(written) = socket.at_once(|tcp| tcp.write_vectored(&slices)) {
+        if let Some(written) = ready!(socket.poll_fresh(cx, |tcp| tcp.write_vectored(&slices))) {
             return Poll::Ready(written);
         }
         Pin::new(socket.watched()?).poll_write_vectored(cx, &slices)

@@ -2,11 +2,11 @@
 //!
 //! Arming and disarming a timer for each wait is most of what a timeout costs. So a connection has
 //! one [`Timer`] for everything that its task waits for. It stays armed for the earliest deadline
-//! that it was asked about, and since deadlines almost always move forward, the next wait finds it
-//! armed early enough; only when it fires is it looked which deadline is the next.
+//! that it was asked about, and most waits that follow find it armed early enough; only when it
+//! fires is it looked which deadline is the next.
 //!
 //! The timers of a worker hang in one coarse wheel, [`Timers`]: 32 bytes for each, and no clock is
-//! read to see that nothing is due. A deadline is noticed up to 10 ms late and never early.
+//! read to see that nothing is due. A deadline is noticed about 10 ms late at most and never early.
 
 use std::{
     cell::{Cell, RefCell},

@@ -9,11 +9,12 @@ use std::time::Duration;
 use super::{
     access_record::{AccessRecord, Attempt, AttemptResult},
     clock::Clock,
+    text::{write_ip, write_number},
 };
 
 /// Appends `record` as one line of nginx's `combined`, with lbd's additions.
 pub(super) fn write_combined(out: &mut Vec<u8>, record: &AccessRecord<'_>, clock: &Clock) {
-    write_display(out, record.client);
+    write_ip(out, record.client);
     out.extend_from_slice(b" - - [");
     clock.write_combined(out);
     out.extend_from_slice(b"] \"");
@@ -84,7 +85,7 @@ pub(super) fn write_json(out: &mut Vec<u8>, record: &AccessRecord<'_>, clock: &C
     out.extend_from_slice(b"{\"time\":\"");
     clock.write_rfc3339(out);
     out.extend_from_slice(b"\",\"client\":\"");
-    write_display(out, record.client);
+    write_ip(out, record.client);
     out.push(b'"');
     json_text(out, "method", Some(record.method));
     json_text(out, "target", Some(record.target));
@@ -187,10 +188,6 @@ fn write_escaped(out: &mut Vec<u8>, value: &[u8]) {
     }
 }
 
-fn write_number(out: &mut Vec<u8>, n: u64) {
-    out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
-}
-
 /// Seconds with milliseconds, as nginx writes times: `0.004`.
 fn write_seconds(out: &mut Vec<u8>, time: Duration) {
     write_number(out, time.as_secs());
@@ -199,12 +196,6 @@ fn write_seconds(out: &mut Vec<u8>, time: Duration) {
     for digit in [millis / 100, millis / 10 % 10, millis % 10] {
         out.push(b"0123456789"[digit as usize]);
     }
-}
-
-fn write_display(out: &mut Vec<u8>, value: impl std::fmt::Display) {
-    use std::io::Write as _;
-    // A Vec takes every write.
-    let _ = write!(out, "{value}");
 }
 
 #[cfg(test)]

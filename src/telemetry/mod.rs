@@ -12,10 +12,14 @@ mod access_record;
 mod clock;
 mod counter;
 
+// Bytes instead of `std::fmt`.
+mod text;
+
 pub use self::{
     access_log::{AccessLog, AccessSink, AccessWriter},
     access_record::{AccessRecord, Attempt, AttemptResult, LineFormat},
     clock::{Clock, time_of_day_in},
     counter::Counter,
     event_log::EventLog,
+    text::{write_ip, write_number},
 };

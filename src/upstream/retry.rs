@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 
 use super::failure::{Failure, FailureKind};
-use crate::config::{Retry, RetryOn};
+use crate::config::Retry;
 
 /// What one request brings to the question.
 #[derive(Clone, Copy, Debug)]
@@ -47,13 +47,14 @@ impl RetryPolicy {
             && self.has_budget(so_far)
     }
 
-    /// Whether an answer with `status` is to be thrown away for another peer's.
-    pub fn turns_away(&self, status: StatusCode, method: &Method, so_far: TrySoFar) -> bool {
-        let RetryOn { statuses, .. } = &self.retry.on;
-        !statuses.is_empty()
-            && statuses.contains(&status.as_u16())
-            && self.may_send_again(method, so_far.replayable)
-            && self.has_budget(so_far)
+    /// Whether answers with `status` are to be thrown away for another peer's.
+    pub fn lists(&self, status: StatusCode) -> bool {
+        self.retry.on.statuses.contains(&status.as_u16())
+    }
+
+    /// Whether an answer with a listed status may be thrown away.
+    pub fn turns_away(&self, method: &Method, so_far: TrySoFar) -> bool {
+        self.may_send_again(method, so_far.replayable) && self.has_budget(so_far)
     }
 
     /// Whether a request with `method` may be sent again after a byte of it was sent.
@@ -76,6 +77,7 @@ fn is_non_idempotent(method: &Method) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::RetryOn;
 
     const FIRST: TrySoFar = TrySoFar {
         tries: 1,
@@ -166,9 +168,10 @@ mod tests {
     fn only_what_is_listed_is_retried() {
         let off = policy(|r| r.on = RetryOn::default());
         assert!(!off.allows(&REFUSED, &Method::GET, FIRST));
-        assert!(!policy(|_| {}).turns_away(StatusCode::BAD_GATEWAY, &Method::GET, FIRST));
+        assert!(!policy(|_| {}).lists(StatusCode::BAD_GATEWAY));
         let listed = policy(|r| r.on.statuses = vec![502, 404]);
-        assert!(listed.turns_away(StatusCode::BAD_GATEWAY, &Method::GET, FIRST));
-        assert!(!listed.turns_away(StatusCode::BAD_GATEWAY, &Method::POST, FIRST));
+        assert!(listed.lists(StatusCode::BAD_GATEWAY));
+        assert!(listed.turns_away(&Method::GET, FIRST));
+        assert!(!listed.turns_away(&Method::POST, FIRST));
     }
 }

@@ -5,7 +5,7 @@ mod deadlines;
 use crate::support::backend::Backend;
 use crate::support::behaviour::ok;
 use crate::support::client::{get, request};
-use crate::support::proxy::{Proxy, app, app_at};
+use crate::support::proxy::{Proxy, app, app_at, says};
 use crate::support::raw::Raw;
 
 /// lbd with these listener keys before one server.
@@ -168,4 +168,17 @@ async fn a_body_of_max_body_passes() {
         200
     );
     assert_eq!(backend.last().body.data.len(), 1000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_client_that_asks_without_end_leaves_others_their_turn() {
+    let proxy = Proxy::start(&says("path = \"/\"", "x")).await;
+    let mut greedy = proxy.raw().await;
+    let asking = greedy.keep_sending(get("/").repeat(1000));
+    let reading = tokio::spawn(async move { greedy.rest().await });
+    for _ in 0..20 {
+        assert_eq!(proxy.get("/").await.status, 200);
+    }
+    asking.abort();
+    reading.abort();
 }

@@ -21,5 +21,6 @@ mod balancing;
 mod failover;
 
 // The running server.
+mod asleep;
 mod logs;
 mod reload;

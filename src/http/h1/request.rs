@@ -8,7 +8,7 @@ use super::{
     Fields, MAX_FIELDS,
     fields::Span,
     framing::{Framing, FramingError, framing_of},
-    list,
+    options::ConnectionOptions,
 };
 use crate::http::error::HttpError;
 
@@ -30,6 +30,8 @@ pub(in super::super) struct RequestHead {
     pub(in super::super) body: Framing,
     /// Whether the client lets the connection stand after the response.
     pub(in super::super) keep_alive: bool,
+    /// What it says of its connection.
+    pub(in super::super) options: ConnectionOptions,
     /// Whether it waits for 100 before it sends the body.
     pub(in super::super) expects_continue: bool,
     raw_target: Span,
@@ -232,12 +234,14 @@ fn checked(
     // A second Host is refused even where the target wins: somebody might read the other one.
     let host = host_field(&fields, is_http_11)?;
     let host = authority.unwrap_or(host);
+    let options = connection_options(&fields)?;
     Ok(RequestHead {
         raw_target: Span::of(target, head),
         host,
         path_and_query,
         body,
-        keep_alive: keeps_alive(&fields, is_http_11)?,
+        keep_alive: options.keeps_alive(is_http_11),
+        options,
         expects_continue: is_http_11
             && fields
                 .get("expect")
@@ -262,18 +266,12 @@ fn request_framing(fields: &Fields, is_http_11: bool) -> Result<Framing, HttpErr
 /// Connection options beyond these are an attack: each is compared with each field.
 const MAX_OPTIONS: usize = 32;
 
-/// Whether the connection may stand after the response (RFC 9112 section 9.3).
-fn keeps_alive(fields: &Fields, is_http_11: bool) -> Result<bool, HttpError> {
-    let (mut close, mut keep_alive, mut count) = (false, false, 0);
-    for option in fields.all("connection").flat_map(list) {
-        close |= option.eq_ignore_ascii_case(b"close");
-        keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-        count += 1;
-    }
-    if count > MAX_OPTIONS {
+fn connection_options(fields: &Fields) -> Result<ConnectionOptions, HttpError> {
+    let options = ConnectionOptions::of(fields);
+    if options.count > MAX_OPTIONS {
         return Err(bad("too many connection options"));
     }
-    Ok(!close && (is_http_11 || keep_alive))
+    Ok(options)
 }
 
 fn is_miscased(method: &Method) -> bool {
@@ -352,13 +350,29 @@ fn is_host(host: &[u8]) -> bool {
         },
         None => host.split_at(memchr::memchr(b':', host).unwrap_or(host.len())),
     };
-    let is_name_byte = |b: &u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+;=%:".contains(b);
     let is_port = |port: &[u8]| {
         port.is_empty()
             || (port[0] == b':' && port.len() <= 6 && port[1..].iter().all(u8::is_ascii_digit))
     };
-    !name.is_empty() && name.iter().all(is_name_byte) && is_port(port)
+    !name.is_empty() && name.iter().all(|b| NAME_BYTES[usize::from(*b)]) && is_port(port)
 }
+
+/// The bytes of a host's name: RFC 3986's `reg-name`, or an address.
+const NAME_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0u8;
+    while b < 128 {
+        table[b as usize] = b.is_ascii_alphanumeric();
+        b += 1;
+    }
+    let marks = b"-._~!$&'()*+;=%:";
+    let mut i = 0;
+    while i < marks.len() {
+        table[marks[i] as usize] = true;
+        i += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use super::{
     Fields, MAX_FIELDS,
     fields::Span,
     framing::{Framing, framing_of},
-    list,
+    options::ConnectionOptions,
 };
 
 /// The head of a response that can be read in one way only.
@@ -20,6 +20,8 @@ pub(in super::super) struct ResponseHead {
     pub(in super::super) body: Framing,
     /// Whether the peer lets the connection stand after the body.
     pub(in super::super) keep_alive: bool,
+    /// What it says of its connection.
+    pub(in super::super) options: ConnectionOptions,
 }
 
 impl ResponseHead {
@@ -67,14 +69,8 @@ pub(in super::super) fn parse_response(
         Ok(framing) => framing.unwrap_or(Framing::UntilClose),
         Err(_) => return Err(InvalidResponse("ambiguous length")),
     };
-    let has = |option: &[u8]| {
-        fields
-            .all("connection")
-            .flat_map(list)
-            .any(|member| member.eq_ignore_ascii_case(option))
-    };
-    let keep_alive =
-        body != Framing::UntilClose && !has(b"close") && (is_http_11 || has(b"keep-alive"));
+    let options = ConnectionOptions::of(&fields);
+    let keep_alive = body != Framing::UntilClose && options.keeps_alive(is_http_11);
     Ok(Some((
         ResponseHead {
             status,
@@ -82,6 +78,7 @@ pub(in super::super) fn parse_response(
             fields,
             body,
             keep_alive,
+            options,
         },
         length,
     )))
