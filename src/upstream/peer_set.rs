@@ -29,6 +29,7 @@ pub(super) struct PeerSet {
     light: Arc<Light>,
     primary: Tier,
     backup: Tier,
+    is_only_usable: bool,
 }
 
 /// Whether a pool had anybody to answer: so that it is said once, not for each request.
@@ -106,10 +107,13 @@ impl PeerSet {
                 .collect();
             Tier::new(members, config.balance)
         };
+        let (primary, backup) = (tier(false), tier(true));
+        let usable = [&primary, &backup].map(|tier| tier.usable());
         Self {
             light,
-            primary: tier(false),
-            backup: tier(true),
+            primary,
+            backup,
+            is_only_usable: usable.iter().sum::<usize>() == 1,
         }
     }
 
@@ -171,7 +175,7 @@ impl PeerSet {
     /// Whether there is but one that can be used at all: then its failures change nothing, for
     /// there is nobody better.
     pub(super) fn is_only_usable(&self) -> bool {
-        self.members().filter(|member| !member.down).take(2).count() == 1
+        self.is_only_usable
     }
 
     pub(super) fn note_failure(&self, place: Place, max_fails: u32) {
@@ -211,11 +215,33 @@ impl Tier {
     fn new(members: Vec<Member>, balance: Balance) -> Self {
         let weights = || members.iter().map(|member| member.weight);
         let ip_hash = (balance == Balance::IpHash).then(|| IpHash::new(weights()));
+        let used = |member: &Member| if member.down { 0 } else { member.weight };
         Self {
-            round_robin: RoundRobin::new(weights()),
+            round_robin: RoundRobin::new(members.iter().map(used)),
             ip_hash,
             members,
         }
+    }
+
+    /// How many members may be used at all.
+    fn usable(&self) -> usize {
+        self.members.iter().filter(|member| !member.down).count()
+    }
+
+    /// Where those of `peers` stand.
+    fn places(&self, peers: &[PeerId]) -> impl Iterator<Item = usize> {
+        // Nobody, for nearly all requests: then nothing is looked for.
+        let members = if peers.is_empty() {
+            &[]
+        } else {
+            &*self.members
+        };
+        let is_one = |(_, member): &(usize, &Member)| peers.contains(&member.peer.id());
+        members
+            .iter()
+            .enumerate()
+            .filter(is_one)
+            .map(|(index, _)| index)
     }
 
     /// The chosen member's index, and whether its request is a probe.
@@ -242,7 +268,9 @@ impl Tier {
             .and_then(|hash| hash.pick(context.client, &mut claim));
         let index = match by_hash {
             Some(index) => index,
-            None => self.round_robin.pick(may_use, claim)?,
+            None => self
+                .round_robin
+                .pick(self.places(context.tried), may_use, claim)?,
         };
         Some((index, probes))
     }

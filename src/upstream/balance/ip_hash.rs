@@ -13,15 +13,19 @@ const START: u32 = 89;
 /// The weights of one tier.
 #[derive(Debug)]
 pub(in super::super) struct IpHash {
-    weights: Vec<u32>,
-    total: u32,
+    /// Of each place, its own weight and those of all before it.
+    ends: Vec<u32>,
 }
 
 impl IpHash {
     pub(in super::super) fn new(weights: impl Iterator<Item = u32>) -> Self {
-        let weights: Vec<u32> = weights.collect();
-        let total = weights.iter().sum();
-        Self { weights, total }
+        let ends = weights.scan(0u32, |end, weight| {
+            *end = end.saturating_add(weight);
+            Some(*end)
+        });
+        Self {
+            ends: ends.collect(),
+        }
     }
 
     /// The index for `client`, or `None` if twenty places in a row may not be used.
@@ -42,12 +46,8 @@ impl IpHash {
     }
 
     fn place(&self, hash: u32) -> Option<usize> {
-        let mut rest = hash.checked_rem(self.total)?;
-        self.weights.iter().position(|weight| {
-            let here = rest < *weight;
-            rest = rest.saturating_sub(*weight);
-            here
-        })
+        let rest = hash.checked_rem(*self.ends.last()?)?;
+        Some(self.ends.partition_point(|end| *end <= rest))
     }
 }
 

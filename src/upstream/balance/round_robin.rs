@@ -1,67 +1,103 @@
 //! Smooth weighted round robin, nginx's default (commit 52327e062): weights 5, 1, 1 give
 //! `a a b a c a a` instead of five in a row.
 //!
-//! At each turn every eligible peer gains its effective weight; the one that has most is chosen and
+//! At each turn every usable peer gains its effective weight; the one that has most is chosen and
 //! pays the sum of all. A failure lowers the effective weight, and each turn gives one back: a tiny
 //! slow start.
+//!
+//! nginx walks over all peers for that. Here only those are walked that are not *steady*: one that
+//! failed lately, is full, or was tried by this request. Steady ones gain the same at each turn, so
+//! their order within one weight never changes but for the one that is chosen: a queue for each
+//! weight, and a turn costs the same with two peers and with a thousand.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 /// The state of one tier's turns, shared by all workers so that weights hold for the whole process.
 #[derive(Debug)]
 pub(in super::super) struct RoundRobin {
-    // Held for one walk over the tier and never across an await.
-    turns: Mutex<Vec<Turn>>,
+    // Held for one turn and never across an await.
+    turns: Mutex<Turns>,
 }
 
 #[derive(Debug)]
-struct Turn {
+struct Turns {
+    /// Turns so far.
+    count: i64,
+    members: Vec<Member>,
+    steady: Vec<Queue>,
+    /// The weights of all steady members.
+    steady_total: i64,
+    /// The others, except those that may never be used.
+    unsteady: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Member {
     weight: i64,
     effective: i64,
+    /// Gained and not yet paid for; of a steady one, without what it gained by `count` turns.
     current: i64,
+    is_steady: bool,
+}
+
+/// Steady members of one weight: who has most is first, and of equals the one that the file names first.
+#[derive(Debug)]
+struct Queue {
+    weight: i64,
+    members: VecDeque<Waiting>,
+}
+
+/// The order of a queue: by what was paid beyond what was gained, then by index.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Waiting {
+    debt: i64,
+    index: usize,
 }
 
 impl RoundRobin {
+    /// Turns of members with these weights; one with weight 0 is never used.
     pub(in super::super) fn new(weights: impl Iterator<Item = u32>) -> Self {
-        let turn = |weight: u32| Turn {
-            weight: weight.into(),
-            effective: weight.into(),
-            current: 0,
+        let members: Vec<_> = weights.map(Member::new).collect();
+        let mut weights: Vec<_> = members.iter().map(|member| member.weight).collect();
+        weights.sort_unstable();
+        weights.dedup();
+        let used = |(index, member): (usize, &Member)| (member.weight > 0).then_some(index);
+        let turns = Turns {
+            count: 0,
+            unsteady: members.iter().enumerate().filter_map(used).collect(),
+            members,
+            steady: weights.into_iter().map(Queue::new).collect(),
+            steady_total: 0,
         };
         Self {
-            turns: Mutex::new(weights.map(turn).collect()),
+            turns: Mutex::new(turns),
         }
     }
 
     /// The index of the peer whose turn it is among those that `may_use` admits.
     ///
-    /// `may_use` is asked once for each peer, and `claim` for the one chosen; if that refuses, the
-    /// turn passes on.
+    /// It is asked about those in `doubtful`, about those that it did not admit before or that failed,
+    /// and about the one chosen, after `claim`; if that refuses, the turn passes on.
     pub(in super::super) fn pick(
         &self,
+        doubtful: impl Iterator<Item = usize>,
         mut may_use: impl FnMut(usize) -> bool,
         mut claim: impl FnMut(usize) -> bool,
     ) -> Option<usize> {
         let mut turns = self.turns();
+        for index in doubtful {
+            turns.unsettle(index);
+        }
         loop {
-            let mut total = 0;
-            let mut best: Option<(usize, i64)> = None;
-            for (i, turn) in turns.iter_mut().enumerate() {
-                if !may_use(i) {
-                    continue;
-                }
-                turn.current += turn.effective;
-                total += turn.effective;
-                if turn.effective < turn.weight {
-                    turn.effective += 1;
-                }
-                if best.is_none_or(|(_, most)| turn.current > most) {
-                    best = Some((i, turn.current));
-                }
+            let chosen = turns.turn(&mut may_use)?;
+            let is_ours = claim(chosen);
+            if !is_ours || !may_use(chosen) {
+                turns.unsettle(chosen);
             }
-            let (chosen, _) = best?;
-            turns[chosen].current -= total;
-            if claim(chosen) {
+            if is_ours {
                 return Some(chosen);
             }
         }
@@ -69,16 +105,157 @@ impl RoundRobin {
 
     /// A failure of peer `index`: it is chosen less for a while.
     pub(in super::super) fn failed(&self, index: usize, max_fails: u32) {
-        if let Some(turn) = self.turns().get_mut(index)
+        let mut turns = self.turns();
+        turns.unsettle(index);
+        if let Some(member) = turns.members.get_mut(index)
             && max_fails > 0
         {
-            turn.effective = (turn.effective - turn.weight / i64::from(max_fails)).max(0);
+            member.effective = (member.effective - member.weight / i64::from(max_fails)).max(0);
         }
     }
 
-    fn turns(&self) -> MutexGuard<'_, Vec<Turn>> {
+    fn turns(&self) -> MutexGuard<'_, Turns> {
         // Numbers that a panicking thread left half counted only shift one turn.
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Member {
+    fn new(weight: u32) -> Self {
+        Self {
+            weight: weight.into(),
+            effective: weight.into(),
+            current: 0,
+            is_steady: false,
+        }
+    }
+}
+
+impl Turns {
+    /// One turn: everybody who may be used gains, and who has most pays.
+    fn turn(&mut self, may_use: &mut impl FnMut(usize) -> bool) -> Option<usize> {
+        self.count += 1;
+        let mut total = self.steady_total;
+        let mut best = self.best_steady();
+        let mut next = 0;
+        while let Some(&index) = self.unsteady.get(next) {
+            next += 1;
+            if !may_use(index) {
+                continue;
+            }
+            let member = &mut self.members[index];
+            member.current += member.effective;
+            total += member.effective;
+            best = better(best, Some((member.current, index)));
+            member.effective = (member.effective + 1).min(member.weight);
+            if member.effective == member.weight {
+                self.settle(index);
+                next -= 1;
+                self.unsteady.swap_remove(next);
+            }
+        }
+        let (_, chosen) = best?;
+        self.pay(chosen, total);
+        Some(chosen)
+    }
+
+    fn best_steady(&self) -> Option<(i64, usize)> {
+        let first = |queue: &Queue| {
+            let first = queue.members.front()?;
+            Some((queue.weight * self.count - first.debt, first.index))
+        };
+        self.steady.iter().map(first).fold(None, better)
+    }
+
+    fn pay(&mut self, index: usize, total: i64) {
+        let is_steady = self.members[index].is_steady;
+        if is_steady {
+            self.leave_queue(index);
+        }
+        self.members[index].current -= total;
+        if is_steady {
+            self.join_queue(index);
+        }
+    }
+
+    /// From now on the member gains without being asked about.
+    fn settle(&mut self, index: usize) {
+        let member = &mut self.members[index];
+        member.is_steady = true;
+        member.current -= member.weight * self.count;
+        self.steady_total += member.weight;
+        self.join_queue(index);
+    }
+
+    /// The member is asked about at each turn.
+    fn unsettle(&mut self, index: usize) {
+        if self
+            .members
+            .get(index)
+            .is_none_or(|member| !member.is_steady)
+        {
+            return;
+        }
+        self.leave_queue(index);
+        let member = &mut self.members[index];
+        member.is_steady = false;
+        member.current += member.weight * self.count;
+        self.steady_total -= member.weight;
+        self.unsteady.push(index);
+    }
+
+    fn join_queue(&mut self, index: usize) {
+        let (queue, waiting) = self.queue(index);
+        // Who has just paid stands behind all others, nearly always.
+        let place = match queue.members.back() {
+            Some(last) if *last < waiting => queue.members.len(),
+            _ => queue.members.partition_point(|before| *before < waiting),
+        };
+        queue.members.insert(place, waiting);
+    }
+
+    fn leave_queue(&mut self, index: usize) {
+        let (queue, waiting) = self.queue(index);
+        if queue.members.front() == Some(&waiting) {
+            queue.members.pop_front();
+        } else if let Ok(place) = queue.members.binary_search(&waiting) {
+            queue.members.remove(place);
+        }
+    }
+
+    /// The queue of a member's weight, and how the member stands in it.
+    fn queue(&mut self, index: usize) -> (&mut Queue, Waiting) {
+        let member = &self.members[index];
+        let waiting = Waiting {
+            debt: -member.current,
+            index,
+        };
+        let place = self
+            .steady
+            .partition_point(|queue| queue.weight < member.weight);
+        (&mut self.steady[place], waiting)
+    }
+}
+
+impl Queue {
+    fn new(weight: i64) -> Self {
+        Self {
+            weight,
+            members: VecDeque::new(),
+        }
+    }
+}
+
+/// Who has more; of equals, the one that the file names first.
+fn better(one: Option<(i64, usize)>, other: Option<(i64, usize)>) -> Option<(i64, usize)> {
+    match (one, other) {
+        (Some((most, first)), Some((current, index)))
+            if current > most || current == most && index < first =>
+        {
+            other
+        }
+        (Some(_), _) => one,
+        (None, other) => other,
     }
 }
 
@@ -86,11 +263,79 @@ impl RoundRobin {
 mod tests {
     use super::*;
 
+    fn none() -> impl Iterator<Item = usize> {
+        std::iter::empty()
+    }
+
+    /// What nginx does, a walk over all: the oracle.
+    struct Walk(Vec<(i64, i64, i64)>);
+
+    impl Walk {
+        fn new(weights: &[u32]) -> Self {
+            let start = |weight: &u32| (i64::from(*weight), i64::from(*weight), 0);
+            Self(weights.iter().map(start).collect())
+        }
+
+        fn pick(&mut self, may_use: impl Fn(usize) -> bool) -> Option<usize> {
+            let mut total = 0;
+            let mut best: Option<(usize, i64)> = None;
+            for (i, (weight, effective, current)) in self.0.iter_mut().enumerate() {
+                if !may_use(i) {
+                    continue;
+                }
+                *current += *effective;
+                total += *effective;
+                if *effective < *weight {
+                    *effective += 1;
+                }
+                if best.is_none_or(|(_, most)| *current > most) {
+                    best = Some((i, *current));
+                }
+            }
+            let (chosen, _) = best?;
+            self.0[chosen].2 -= total;
+            Some(chosen)
+        }
+
+        fn failed(&mut self, index: usize, max_fails: u32) {
+            let (weight, effective, _) = &mut self.0[index];
+            *effective = (*effective - *weight / i64::from(max_fails)).max(0);
+        }
+    }
+
+    /// What happens to a tier.
+    #[derive(Clone, Debug)]
+    enum Event {
+        Pick,
+        Fail(usize, u32),
+        /// It may not be used any more, and failed when that was found out; or it may again.
+        Goes(usize),
+        Returns(usize),
+        /// A request that has tried this one is to be sent to another.
+        PickAfter(usize),
+    }
+
+    fn events() -> impl proptest::strategy::Strategy<Value = Vec<Event>> {
+        use proptest::prelude::*;
+        let event = prop_oneof![
+            6 => Just(Event::Pick),
+            1 => (0..6usize, 1..4u32).prop_map(|(who, max_fails)| Event::Fail(who, max_fails)),
+            1 => (0..6usize).prop_map(Event::Goes),
+            1 => (0..6usize).prop_map(Event::Returns),
+            1 => (0..6usize).prop_map(Event::PickAfter),
+        ];
+        proptest::collection::vec(event, 0..200)
+    }
+
     fn sequence(weights: &[u32], n: usize, may_use: impl Fn(usize) -> bool + Copy) -> String {
         let round_robin = RoundRobin::new(weights.iter().copied());
         let letter = |i: usize| char::from(b'a' + u8::try_from(i).unwrap());
         (0..n)
-            .map(|_| round_robin.pick(may_use, |_| true).map_or('-', letter))
+            .map(|_| {
+                round_robin
+                    .pick(none(), may_use, |_| true)
+                    .map_or('-', letter)
+            })
             .collect()
     }
 
@@ -113,11 +358,11 @@ mod tests {
         let round_robin = RoundRobin::new([4, 4].into_iter());
         round_robin.failed(0, 1);
         let picks: Vec<_> = (0..8)
-            .filter_map(|_| round_robin.pick(|_| true, |_| true))
+            .filter_map(|_| round_robin.pick(none(), |_| true, |_| true))
             .collect();
         assert_eq!(picks.iter().filter(|i| **i == 0).count(), 3, "{picks:?}");
         let picks: Vec<_> = (0..8)
-            .filter_map(|_| round_robin.pick(|_| true, |_| true))
+            .filter_map(|_| round_robin.pick(none(), |_| true, |_| true))
             .collect();
         assert_eq!(picks.iter().filter(|i| **i == 0).count(), 4, "{picks:?}");
     }
@@ -127,7 +372,7 @@ mod tests {
         let round_robin = RoundRobin::new([3, 1].into_iter());
         let count = || {
             (0..1000)
-                .filter(|_| round_robin.pick(|_| true, |_| true) == Some(0))
+                .filter(|_| round_robin.pick(none(), |_| true, |_| true) == Some(0))
                 .count()
         };
         let first: usize = std::thread::scope(|s| {
@@ -143,11 +388,43 @@ mod tests {
 
     proptest::proptest! {
         #[test]
+        fn whatever_happens_the_turns_are_nginx_s(
+            weights in proptest::collection::vec(1u32..4, 6),
+            events in events(),
+        ) {
+            let (round_robin, mut walk) = (RoundRobin::new(weights.iter().copied()), Walk::new(&weights));
+            let mut usable = [true; 6];
+            for event in events {
+                match event {
+                    Event::Pick => {
+                        let picked = round_robin.pick(none(), |i| usable[i], |i| usable[i]);
+                        assert_eq!(picked, walk.pick(|i| usable[i]));
+                    }
+                    Event::PickAfter(tried) => {
+                        let may_use = |i: usize| usable[i] && i != tried;
+                        let picked = round_robin.pick(std::iter::once(tried), may_use, may_use);
+                        assert_eq!(picked, walk.pick(may_use));
+                    }
+                    Event::Fail(who, max_fails) => {
+                        round_robin.failed(who, max_fails);
+                        walk.failed(who, max_fails);
+                    }
+                    Event::Goes(who) => {
+                        usable[who] = false;
+                        round_robin.failed(who, 1);
+                        walk.failed(who, 1);
+                    }
+                    Event::Returns(who) => usable[who] = true,
+                }
+            }
+        }
+
+        #[test]
         fn every_round_gives_each_its_weight(weights in proptest::collection::vec(1u32..20, 1..8)) {
             let round_robin = RoundRobin::new(weights.iter().copied());
             let mut counts = vec![0; weights.len()];
             for _ in 0..weights.iter().sum() {
-                counts[round_robin.pick(|_| true, |_| true).unwrap()] += 1;
+                counts[round_robin.pick(none(), |_| true, |_| true).unwrap()] += 1;
             }
             assert_eq!(counts, weights);
         }
