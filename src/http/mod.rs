@@ -34,6 +34,9 @@ mod h1;
 // What a worker lends to each of its connections.
 mod context;
 
+#[doc(hidden)]
+pub mod bench;
+
 pub use self::{
     context::{Context, SiteSource},
     error::HttpError,

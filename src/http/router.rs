@@ -16,7 +16,7 @@ use crate::config::{HostMatch, PathMatch};
 
 /// What a request is compared with; `T` is what a route leads to.
 #[derive(Debug)]
-pub(super) struct Router<T> {
+pub struct Router<T> {
     exact_hosts: HashMap<Box<[u8]>, Table<T>>,
     /// By suffix, each with its leading dot: `.x.com`.
     wildcard_hosts: HashMap<Box<[u8]>, Table<T>>,
@@ -48,15 +48,22 @@ struct Prefix<T> {
 
 /// What a request found.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Found<'r, T> {
+pub enum Found<'r, T> {
     /// Its route.
     Route(&'r T),
     /// The route of the path with a slash at its end, where the path without one has none.
     WithSlash(&'r T),
 }
 
+impl<T: Clone> Default for Router<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T: Clone> Router<T> {
-    pub(super) fn new() -> Self {
+    /// No routes.
+    pub fn new() -> Self {
         Self {
             exact_hosts: HashMap::new(),
             wildcard_hosts: HashMap::new(),
@@ -65,7 +72,7 @@ impl<T: Clone> Router<T> {
     }
 
     /// Adds a route; the order of calls is the order of regexes.
-    pub(super) fn add<'h>(
+    pub fn add<'h>(
         &mut self,
         path: &PathMatch,
         hosts: impl ExactSizeIterator<Item = &'h HostMatch>,
@@ -89,7 +96,7 @@ impl<T: Clone> Router<T> {
 
 impl<T> Router<T> {
     /// The route for `host`, in lower case and without port, and `path`, decoded and resolved.
-    pub(super) fn find(&self, host: &[u8], path: &[u8]) -> Option<Found<'_, T>> {
+    pub fn find(&self, host: &[u8], path: &[u8]) -> Option<Found<'_, T>> {
         if let Some(found) = self
             .exact_hosts
             .get(host)

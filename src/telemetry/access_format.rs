@@ -7,13 +7,23 @@
 use std::time::Duration;
 
 use super::{
-    access_record::{AccessRecord, Attempt, AttemptResult},
+    access_record::{AccessRecord, Attempt, AttemptResult, LineFormat},
     clock::Clock,
     text::{write_ip, write_number},
 };
 
+impl LineFormat {
+    /// Appends `record` as one line.
+    pub fn write(self, out: &mut Vec<u8>, record: &AccessRecord<'_>, clock: &Clock) {
+        match self {
+            Self::Combined => write_combined(out, record, clock),
+            Self::Json => write_json(out, record, clock),
+        }
+    }
+}
+
 /// Appends `record` as one line of nginx's `combined`, with lbd's additions.
-pub(super) fn write_combined(out: &mut Vec<u8>, record: &AccessRecord<'_>, clock: &Clock) {
+fn write_combined(out: &mut Vec<u8>, record: &AccessRecord<'_>, clock: &Clock) {
     write_ip(out, record.client);
     out.extend_from_slice(b" - - [");
     clock.write_combined(out);
@@ -81,7 +91,7 @@ fn write_list(out: &mut Vec<u8>, attempts: &[Attempt], write: impl Fn(&mut Vec<u
 }
 
 /// Appends `record` as one JSON object and a line break.
-pub(super) fn write_json(out: &mut Vec<u8>, record: &AccessRecord<'_>, clock: &Clock) {
+fn write_json(out: &mut Vec<u8>, record: &AccessRecord<'_>, clock: &Clock) {
     out.extend_from_slice(b"{\"time\":\"");
     clock.write_rfc3339(out);
     out.extend_from_slice(b"\",\"client\":\"");

@@ -18,7 +18,6 @@ use std::{
 };
 
 use super::{
-    access_format::{write_combined, write_json},
     access_record::{AccessRecord, LineFormat},
     clock::Clock,
     counter::Counter,
@@ -257,10 +256,7 @@ impl AccessWriter {
     /// Adds one line.
     pub fn write(&self, format: LineFormat, record: &AccessRecord<'_>, clock: &Clock) {
         let mut buffer = self.buffer.borrow_mut();
-        match format {
-            LineFormat::Combined => write_combined(&mut buffer, record, clock),
-            LineFormat::Json => write_json(&mut buffer, record, clock),
-        }
+        format.write(&mut buffer, record, clock);
         if buffer.len() >= BUFFER_SIZE {
             self.hand_on(&mut buffer);
         }
