@@ -132,7 +132,7 @@ def dearest(profile: Path, count: int) -> list:
             name = re.sub(r"'\d+$", "", found[2])
             spent[name] = spent.get(name, 0) + int(found[1].replace(",", ""))
     # What was entered before the counters were zeroed seems to have spent everything.
-    real = {name: cost for name, cost in spent.items() if cost < total(profile)}
+    real = {name: cost for name, cost in spent.items() if cost < 0.9 * total(profile)}
     order = sorted(real.items(), key=lambda item: -item[1])[:count]
     return [f"{cost / COUNTED:8.0f}  {name[:120]}" for name, cost in order]
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use http::{Method, StatusCode};
+use tokio::time::Instant;
 
 use super::{
     client::{After, Client},
@@ -87,7 +88,7 @@ impl<'a> Answer<'a> {
         };
         match client.write_all(&out, exchange.site.timeouts.send).await {
             Err(_) => After::Close,
-            Ok(()) if keep_alive => After::KeepAlive,
+            Ok(()) if keep_alive => After::KeepAlive(Instant::now()),
             Ok(()) => After::Linger,
         }
     }

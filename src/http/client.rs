@@ -47,8 +47,8 @@ pub(super) struct ClientOutput<'c> {
 /// What becomes of the connection after a response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum After {
-    /// It may carry another request.
-    KeepAlive,
+    /// It may carry another request, and has been idle since then.
+    KeepAlive(Instant),
     /// It is closed.
     Close,
     /// It is closed, but the client may still be sending and must not lose the response to that.

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::{
     context::Context,
-    h1::{Decoder, Framing, RequestHead, list},
+    h1::{Decoder, Framing, Name, RequestHead, list},
     site::Site,
 };
 use crate::{
@@ -98,13 +98,13 @@ impl ClientSeen {
         self.is_trusted_proxy = true;
         self.is_https = request
             .fields
-            .get("x-forwarded-proto")
+            .get(Name::XForwardedProto)
             .is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"));
         // From the right: the last address that no trusted proxy added is the client's; what stands
         // to the left of it, anybody may have written.
         let mut members: Vec<&[u8]> = request
             .fields
-            .all("x-forwarded-for")
+            .all(Name::XForwardedFor)
             .flat_map(list)
             .collect();
         while let Some(address) = members.pop().and_then(parse_address) {
@@ -137,7 +137,7 @@ impl<'c> Exchange<'c> {
         client.believe(site, request);
         let request_id = if request
             .fields
-            .get("x-request-id")
+            .get(Name::XRequestId)
             .is_some_and(is_request_id)
         {
             RequestId::Sent
@@ -200,7 +200,7 @@ impl<'c> Exchange<'c> {
             RequestId::Made(id) => id,
             RequestId::Sent => self
                 .request
-                .and_then(|request| request.fields.get("x-request-id"))
+                .and_then(|request| request.fields.get(Name::XRequestId))
                 .unwrap_or_default(),
         }
     }
@@ -268,16 +268,25 @@ fn is_request_id(value: &[u8]) -> bool {
 
 impl RequestId {
     fn make() -> Self {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
-        let mut bits = fastrand::u128(..);
         let mut id = [0; 32];
-        for digit in &mut id {
-            *digit = HEX[(bits & 15) as usize];
-            bits >>= 4;
+        for (digits, byte) in id.chunks_exact_mut(2).zip(fastrand::u128(..).to_le_bytes()) {
+            digits.copy_from_slice(&HEX[usize::from(byte)]);
         }
         Self::Made(id)
     }
 }
+
+/// Each byte in hexadecimal.
+const HEX: [[u8; 2]; 256] = {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut table = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
+        byte += 1;
+    }
+    table
+};
 
 impl Drop for Exchange<'_> {
     fn drop(&mut self) {
@@ -287,7 +296,7 @@ impl Drop for Exchange<'_> {
         let now = Instant::now();
         self.end_attempt(None, now);
         let request = self.request;
-        let field = |name: &str| request.and_then(|request| request.fields.get(name));
+        let field = |name: Name| request.and_then(|request| request.fields.get(name));
         let record = AccessRecord {
             client: self.client.address,
             method: request.map_or(b"", |request| request.method.as_str().as_bytes()),
@@ -297,8 +306,8 @@ impl Drop for Exchange<'_> {
                 .status
                 .map_or(CLIENT_CLOSED_REQUEST, |status| status.as_u16()),
             bytes: self.bytes,
-            referer: field("referer"),
-            user_agent: field("user-agent"),
+            referer: field(Name::Referer),
+            user_agent: field(Name::UserAgent),
             host: request.map(RequestHead::host),
             request_id: self.request_id(),
             duration: now.duration_since(self.times.started),

@@ -253,9 +253,10 @@ impl Forwarding<'_, '_> {
             let (pool, server) = (self.forward.pool.name(), lease.peer().label());
             tracing::warn!("pool {pool}: server {server} broke off within the body of an answer");
         }
-        self.give_back(answered, lease, result.is_ok() && upload.is_complete());
+        let now = Instant::now();
+        self.give_back(answered, lease, result.is_ok() && upload.is_complete(), now);
         Ok(match result {
-            Ok(()) if keep_alive => After::KeepAlive,
+            Ok(()) if keep_alive => After::KeepAlive(now),
             Ok(()) if self.may_close_at_once() => After::Close,
             Ok(()) => After::Linger,
             Err(RelayError::Peer | RelayError::Unsent) => After::Reset,
@@ -321,7 +322,7 @@ impl Forwarding<'_, '_> {
     }
 
     /// Gives the buffer back, and the connection, if both messages are over and nothing more came.
-    fn give_back(&self, answered: Answered, lease: &Lease, is_over: bool) {
+    fn give_back(&self, answered: Answered, lease: &Lease, is_over: bool, now: Instant) {
         let Answered {
             mut connection,
             input,
@@ -336,6 +337,7 @@ impl Forwarding<'_, '_> {
                 lease.peer(),
                 connection,
                 &self.forward.pool.config().keepalive,
+                now,
             );
         }
     }

@@ -9,10 +9,10 @@ use http::{Method, StatusCode};
 use super::{
     exchange::Exchange,
     h1::{
-        ConnectionOptions, Fields, Framing, RequestHead, ResponseHead, is_hop_by_hop, is_name,
+        ConnectionOptions, Field, Fields, Framing, Name, Names, RequestHead, ResponseHead, is_name,
         list, write_field, write_length, write_request_line, write_status_line,
     },
-    location::{Rewrite, is_rewritten},
+    location::Rewrite,
     site::Route,
     variables::{scheme, write_template},
 };
@@ -45,18 +45,26 @@ pub(super) fn write_peer_head(
     }
     let believes = exchange.client.is_trusted_proxy;
     let underscores = exchange.site.underscores_in_headers;
-    write_end_to_end(out, &request.fields, request.options, edits, |name| {
-        is_replaced_in_request(name)
-            || is_forgeable(name) && !(believes && is_name(name, "forwarded"))
-            || !underscores && name.contains(&b'_')
-    });
+    let left_out = if believes {
+        NOT_FROM_CLIENT.without(Name::Forwarded)
+    } else {
+        NOT_FROM_CLIENT
+    };
+    write_end_to_end(
+        out,
+        &request.fields,
+        request.options,
+        edits,
+        left_out,
+        underscores,
+    );
     write_framing(out, peer.framing);
     if peer.expects_continue {
         write_field(out, "Expect", b"100-continue");
     }
     if request
         .fields
-        .all("te")
+        .all(Name::Te)
         .flat_map(list)
         .any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
     {
@@ -80,7 +88,7 @@ fn write_forwarded(
     if !touches(edits, "X-Forwarded-For") {
         out.extend_from_slice(b"X-Forwarded-For: ");
         if client.is_trusted_proxy {
-            for value in request.fields.all("x-forwarded-for") {
+            for value in request.fields.all(Name::XForwardedFor) {
                 out.extend_from_slice(value);
                 out.extend_from_slice(b", ");
             }
@@ -91,12 +99,12 @@ fn write_forwarded(
     if !touches(edits, "X-Forwarded-Proto") {
         write_field(out, "X-Forwarded-Proto", scheme(client.is_https).as_bytes());
     }
-    let host = believed("x-forwarded-host").unwrap_or_else(|| request.host());
+    let host = believed(Name::XForwardedHost).unwrap_or_else(|| request.host());
     if !host.is_empty() && !touches(edits, "X-Forwarded-Host") {
         write_field(out, "X-Forwarded-Host", host);
     }
     if !touches(edits, "X-Forwarded-Port") {
-        match believed("x-forwarded-port") {
+        match believed(Name::XForwardedPort) {
             Some(port) => write_field(out, "X-Forwarded-Port", port),
             None => {
                 out.extend_from_slice(b"X-Forwarded-Port: ");
@@ -138,17 +146,18 @@ pub(super) fn write_client_head(
         &response.fields,
         response.options,
         edits,
-        is_replaced_in_response,
+        WRITTEN_IN_RESPONSE,
+        true,
     );
-    for name in ["Location", "Refresh"] {
-        for value in response.fields.all(name).filter(|_| !touches(edits, name)) {
+    for (name, text) in [(Name::Location, "Location"), (Name::Refresh, "Refresh")] {
+        for value in response.fields.all(name).filter(|_| !touches(edits, text)) {
             match client.rewrite.apply(name, value) {
-                Some(rewritten) => write_field(out, name, &rewritten),
-                None => write_field(out, name, value),
+                Some(rewritten) => write_field(out, text, &rewritten),
+                None => write_field(out, text, value),
             }
         }
     }
-    if response.fields.get("date").is_none() && !touches(edits, "Date") {
+    if !response.fields.has(Name::Date) && !touches(edits, "Date") {
         write_date(out, exchange);
     }
     match client.framing {
@@ -165,20 +174,25 @@ pub(super) fn write_client_head(
 pub(super) fn write_informational(out: &mut Vec<u8>, response: &ResponseHead) {
     write_status_line(out, response.status, response.reason());
     let edits = HeaderEdits::default();
-    write_end_to_end(out, &response.fields, response.options, &edits, |name| {
-        is_name(name, "content-length")
-    });
+    let left_out = Names::of(&[Name::ContentLength]);
+    write_end_to_end(
+        out,
+        &response.fields,
+        response.options,
+        &edits,
+        left_out,
+        true,
+    );
     out.extend_from_slice(b"\r\n");
 }
 
 /// The trailer fields that may stand after a body (RFC 9110 section 6.5.1): nothing that routes,
 /// frames or authorizes a message can come after it, and nothing that `edits` would not let through before it.
 pub(super) fn allowed_trailers(trailers: &Fields, edits: &HeaderEdits) -> Fields {
+    const FORBIDDEN: Names = Names::HOP_BY_HOP.and(NOT_FROM_CLIENT);
     let mut allowed = Fields::default();
-    for (name, value) in trailers.iter() {
-        let is_forbidden = is_hop_by_hop(name)
-            || is_replaced_in_request(name)
-            || is_forgeable(name)
+    for Field { known, name, value } in trailers.iter() {
+        let is_forbidden = known.is_some_and(|known| FORBIDDEN.has(known))
             || name.contains(&b'_')
             || touches_bytes(edits, name)
             || NOT_IN_TRAILERS
@@ -236,62 +250,56 @@ pub(super) fn write_set(out: &mut Vec<u8>, edits: &HeaderEdits, exchange: &Excha
     }
 }
 
-/// Appends the fields that are for everybody, except those that are `replaced` or edited.
+/// Appends the fields that are for everybody, except those in `left_out` and those that are edited.
 fn write_end_to_end(
     out: &mut Vec<u8>,
     fields: &Fields,
     options: ConnectionOptions,
     edits: &HeaderEdits,
-    replaced: impl Fn(&[u8]) -> bool,
+    left_out: Names,
+    underscores: bool,
 ) {
-    for (name, value) in fields.iter() {
-        let is_for_us =
-            is_hop_by_hop(name) || options.names_fields && is_named_by_connection(fields, name);
-        if is_for_us || replaced(name) || touches_bytes(edits, name) {
+    let left_out = left_out.and(Names::HOP_BY_HOP);
+    for field in fields.iter() {
+        let is_for_us = match field.known {
+            Some(known) => left_out.has(known),
+            None => !underscores && field.name.contains(&b'_'),
+        };
+        if is_for_us
+            || options.names_fields && is_named_by_connection(fields, field.name)
+            || touches_bytes(edits, field.name)
+        {
             continue;
         }
-        out.extend_from_slice(name);
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value);
-        out.extend_from_slice(b"\r\n");
+        field.write(out);
     }
 }
 
 fn is_named_by_connection(fields: &Fields, name: &[u8]) -> bool {
     fields
-        .all("connection")
+        .all(Name::Connection)
         .flat_map(list)
         .any(|option| option.eq_ignore_ascii_case(name))
 }
 
-/// Fields of a request that lbd writes itself.
-fn is_replaced_in_request(name: &[u8]) -> bool {
-    match name.len() {
-        4 => is_name(name, "host"),
-        6 => is_name(name, "expect"),
-        9 => is_name(name, "x-real-ip"),
-        12 => is_name(name, "x-request-id"),
-        14 => is_name(name, "content-length"),
-        15 => is_name(name, "x-forwarded-for"),
-        16 => is_name(name, "x-forwarded-host") || is_name(name, "x-forwarded-port"),
-        17 => is_name(name, "x-forwarded-proto"),
-        _ => false,
-    }
-}
-
-/// Fields that say who asked in a way that lbd does not write, so that anybody could forge them; and
-/// `Proxy`, which CGI turns into a setting of the app (httpoxy).
-fn is_forgeable(name: &[u8]) -> bool {
-    is_name(name, "forwarded") || is_name(name, "proxy")
-}
+/// Fields of a request that lbd writes itself; those that say who asked in a way that lbd does not
+/// write, so that anybody could forge them; and `Proxy`, which CGI turns into a setting of the app (httpoxy).
+const NOT_FROM_CLIENT: Names = Names::of(&[
+    Name::ContentLength,
+    Name::Expect,
+    Name::Forwarded,
+    Name::Host,
+    Name::Proxy,
+    Name::XForwardedFor,
+    Name::XForwardedHost,
+    Name::XForwardedPort,
+    Name::XForwardedProto,
+    Name::XRealIp,
+    Name::XRequestId,
+]);
 
 /// Fields of a response that lbd writes itself.
-fn is_replaced_in_response(name: &[u8]) -> bool {
-    match name.len() {
-        14 => is_name(name, "content-length"),
-        _ => is_rewritten(name),
-    }
-}
+const WRITTEN_IN_RESPONSE: Names = Names::of(&[Name::ContentLength, Name::Location, Name::Refresh]);
 
 pub(super) fn touches(edits: &HeaderEdits, name: &str) -> bool {
     touches_bytes(edits, name.as_bytes())
@@ -316,11 +324,11 @@ fn write_length_of_absent_body(out: &mut Vec<u8>, method: &Method, response: &Re
     if *method != Method::HEAD && response.status != StatusCode::NOT_MODIFIED {
         return;
     }
-    let mut lengths = response.fields.all("content-length");
+    let mut lengths = response.fields.all(Name::ContentLength);
     if let (Some(length), None) = (lengths.next(), lengths.next())
         && !length.is_empty()
         && length.iter().all(u8::is_ascii_digit)
-        && response.fields.get("transfer-encoding").is_none()
+        && !response.fields.has(Name::TransferEncoding)
     {
         write_field(out, "Content-Length", length);
     }

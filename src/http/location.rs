@@ -7,7 +7,7 @@
 
 use std::net::SocketAddr;
 
-use super::{h1::is_name, variables::host_name};
+use super::{h1::Name, variables::host_name};
 
 /// What a link is compared with.
 #[derive(Clone, Copy, Debug)]
@@ -25,15 +25,10 @@ pub(super) struct Rewrite<'a> {
     pub(super) prefix: Option<(&'a str, &'a str)>,
 }
 
-/// Whether fields called `name` hold links.
-pub(super) fn is_rewritten(name: &[u8]) -> bool {
-    is_name(name, "location") || is_name(name, "refresh")
-}
-
 impl Rewrite<'_> {
     /// The value that the client gets in place of `value`; `None`: the same.
-    pub(super) fn apply(&self, name: &str, value: &[u8]) -> Option<Vec<u8>> {
-        if name == "Location" {
+    pub(super) fn apply(&self, name: Name, value: &[u8]) -> Option<Vec<u8>> {
+        if name == Name::Location {
             return self.link(value);
         }
         // "5; url=http://…"

@@ -76,14 +76,18 @@ impl ClientConnection {
 
     /// Serves every request that comes, each by what is configured when it begins.
     pub async fn serve(&mut self) {
+        let mut idle_since = None;
         loop {
-            let mut deadline = None;
+            let mut deadline = idle_since.map(|since| since + self.site.timeouts.idle);
             if !poll_fn(|cx| self.poll_woken(cx, &mut deadline)).await {
                 return;
             }
             // Boxed, so that an idle connection does not carry the space that a request needs.
             match Box::pin(self.serve_requests()).await {
-                After::KeepAlive => self.is_new = false,
+                After::KeepAlive(since) => {
+                    self.is_new = false;
+                    idle_since = Some(since);
+                }
                 After::Close => return,
                 After::Linger => {
                     let is_draining = self.context.drain.is_draining();
@@ -108,12 +112,8 @@ impl ClientConnection {
             // What was configured when it begins: a sleeper holds no snapshot that is gone.
             return Poll::Ready(has_come && (self.follow() || self.is_new));
         }
-        let patience = if self.is_new {
-            self.site.timeouts.header
-        } else {
-            self.site.timeouts.idle
-        };
-        let mut until = *deadline.get_or_insert_with(|| Instant::now() + patience);
+        let header = self.site.timeouts.header;
+        let mut until = *deadline.get_or_insert_with(|| Instant::now() + header);
         if !self.follow() || self.context.drain.is_draining() {
             if !self.is_new {
                 return Poll::Ready(false);
@@ -133,14 +133,15 @@ impl ClientConnection {
 
     /// Serves requests until none has begun to arrive.
     async fn serve_requests(&mut self) -> After {
+        let mut now = Instant::now();
         let after = loop {
             skip_empty_lines(&mut self.client);
             if self.client.input.is_empty() {
-                break After::KeepAlive;
+                break After::KeepAlive(now);
             }
-            let after = self.serve_request().await;
-            if after != After::KeepAlive {
-                break after;
+            match self.serve_request(now).await {
+                After::KeepAlive(since) => now = since,
+                after => break after,
             }
             // A pipelined request is the next request: it sees what is configured now.
             if !self.follow() {
@@ -153,15 +154,14 @@ impl ClientConnection {
         after
     }
 
-    /// Serves one request, of which at least a byte has arrived.
-    async fn serve_request(&mut self) -> After {
+    /// Serves one request, of which at least a byte has arrived by now.
+    async fn serve_request(&mut self, started: Instant) -> After {
         let Self {
             context,
             client,
             site,
             ..
         } = self;
-        let started = Instant::now();
         let seen = ClientSeen::new(self.address, self.arrival.port);
         match read_head(client, site, started).await {
             Ok((request, arrived)) => {

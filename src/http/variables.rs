@@ -35,7 +35,7 @@ fn write_variable(out: &mut Vec<u8>, variable: &Variable, exchange: &Exchange<'_
         Variable::RemotePort if client.is_trusted_proxy => {}
         Variable::RemotePort => write_number(out, client.connected.port().into()),
         Variable::RequestHeader(name) => {
-            out.extend_from_slice(request.fields.get(name).unwrap_or_default())
+            out.extend_from_slice(request.fields.named(name).unwrap_or_default())
         }
         Variable::RequestId => out.extend_from_slice(exchange.request_id()),
         Variable::RequestMethod => out.extend_from_slice(request.method.as_str().as_bytes()),

@@ -75,7 +75,13 @@ impl Keepalive {
     }
 
     /// Keeps `connection` for the next request to `peer`, within `limits`; otherwise closes it.
-    pub fn give(&self, peer: &Arc<Peer>, mut connection: Connection, limits: &config::Keepalive) {
+    pub fn give(
+        &self,
+        peer: &Arc<Peer>,
+        mut connection: Connection,
+        limits: &config::Keepalive,
+        now: Instant,
+    ) {
         connection.requests += 1;
         if connection.requests >= limits.requests {
             return;
@@ -89,7 +95,7 @@ impl Keepalive {
         if stack.idle.len() < limits.idle {
             stack.idle.push(Idle {
                 connection,
-                until: Instant::now() + limits.timeout,
+                until: now + limits.timeout,
             });
         }
     }
@@ -145,8 +151,8 @@ mod tests {
         let (closed, end) = connection(&listener).await;
         drop(end);
         poll_fn(|cx| closed.stream.poll_readable(cx)).await;
-        keepalive.give(&peer, kept, &LIMITS);
-        keepalive.give(&peer, closed, &LIMITS);
+        keepalive.give(&peer, kept, &LIMITS, Instant::now());
+        keepalive.give(&peer, closed, &LIMITS, Instant::now());
         assert_eq!(count(&keepalive), 2);
         keepalive.sweep(Instant::now());
         assert_eq!(count(&keepalive), 1);
@@ -164,7 +170,7 @@ mod tests {
         for requests in 0..3 {
             let (mut connection, end) = connection(&listener).await;
             connection.requests = requests;
-            keepalive.give(&peer, connection, &LIMITS);
+            keepalive.give(&peer, connection, &LIMITS, Instant::now());
             ends.push(end);
         }
         assert_eq!(count(&keepalive), 2);

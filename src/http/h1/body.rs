@@ -265,7 +265,7 @@ mod tests {
         for piece in 1..=input.len() {
             let (payload, _, trailers) = decode(Framing::Chunked, input, piece).unwrap();
             assert_eq!(payload, b"hello 0123456789", "in pieces of {piece}");
-            assert_eq!(trailers.unwrap().get("x-t"), Some(&b"1"[..]));
+            assert_eq!(trailers.unwrap().named("x-t"), Some(&b"1"[..]));
         }
         assert_eq!(decode(Framing::Chunked, input, input.len()).unwrap().1, 4);
     }

@@ -3,17 +3,31 @@
 //! One run of text and an index into it: reading a section copies it once, an edit appends to the
 //! text, and a section of the usual ten fields is searched faster by walking it than by hashing.
 
+use super::name::{Name, Names};
+
 /// Header fields (RFC 9110 section 5). Several fields may have one name.
 #[derive(Clone, Debug, Default)]
 pub(in super::super) struct Fields {
     text: Vec<u8>,
     index: Vec<Entry>,
+    /// The known names among them.
+    present: Names,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
+    known: Option<Name>,
     name: Span,
     value: Span,
+}
+
+/// One field.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Field<'f> {
+    /// What its name means to lbd, if anything.
+    pub(in super::super) known: Option<Name>,
+    pub(in super::super) name: &'f [u8],
+    pub(in super::super) value: &'f [u8],
 }
 
 /// A part of the text.
@@ -45,18 +59,30 @@ impl Span {
     }
 }
 
+impl Field<'_> {
+    /// Appends it as a line.
+    pub(in super::super) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.name);
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(self.value);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
 impl Fields {
     /// The fields that httparse found in `head`, which is copied.
     pub(super) fn parsed(head: &[u8], found: &[httparse::Header<'_>]) -> Self {
-        // Room for what a proxy adds, so that an edit seldom allocates.
-        let mut text = Vec::with_capacity(head.len() + 512);
-        text.extend_from_slice(head);
-        let mut index = Vec::with_capacity(found.len() + 10);
-        index.extend(found.iter().map(|field| Entry {
-            name: Span::of(field.name.as_bytes(), head),
-            value: Span::of(field.value, head),
-        }));
-        Self { text, index }
+        let text = head.to_vec();
+        let mut fields = Self {
+            text,
+            index: Vec::with_capacity(found.len()),
+            present: Names::default(),
+        };
+        for field in found {
+            let name = field.name.as_bytes();
+            fields.enter(name, Span::of(name, head), Span::of(field.value, head));
+        }
+        fields
     }
 
     pub(super) fn slice(&self, span: Span) -> &[u8] {
@@ -67,34 +93,56 @@ impl Fields {
     }
 
     /// Every field, in order.
-    pub(in super::super) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.index
-            .iter()
-            .map(|entry| (self.slice(entry.name), self.slice(entry.value)))
+    pub(in super::super) fn iter(&self) -> impl Iterator<Item = Field<'_>> {
+        self.index.iter().map(|entry| Field {
+            known: entry.known,
+            name: self.slice(entry.name),
+            value: self.slice(entry.value),
+        })
+    }
+
+    /// Whether a field is called `name`.
+    pub(in super::super) fn has(&self, name: Name) -> bool {
+        self.present.has(name)
     }
 
     /// The value of the first field called `name`.
-    pub(in super::super) fn get(&self, name: &str) -> Option<&[u8]> {
+    pub(in super::super) fn get(&self, name: Name) -> Option<&[u8]> {
         self.all(name).next()
     }
 
     /// The values of all fields called `name`, in order.
-    pub(in super::super) fn all<'f>(&'f self, name: &str) -> impl Iterator<Item = &'f [u8]> {
+    pub(in super::super) fn all(&self, name: Name) -> impl Iterator<Item = &[u8]> {
         self.spans(name).map(|span| self.slice(span))
     }
 
-    pub(super) fn spans(&self, name: &str) -> impl Iterator<Item = Span> {
-        let named = move |entry: &&Entry| {
-            entry.name.len() == name.len() && super::is_name(self.slice(entry.name), name)
-        };
-        self.index.iter().filter(named).map(|entry| entry.value)
+    pub(super) fn spans(&self, name: Name) -> impl Iterator<Item = Span> {
+        // Most look-ups are in vain.
+        let entries = if self.has(name) { &*self.index } else { &[] };
+        let named = move |entry: &&Entry| entry.known == Some(name);
+        entries.iter().filter(named).map(|entry| entry.value)
+    }
+
+    /// The value of the first field with any name, known or not.
+    pub(in super::super) fn named(&self, name: &str) -> Option<&[u8]> {
+        let mut fields = self.iter();
+        let found = fields.find(|field| super::is_name(field.name, name))?;
+        Some(found.value)
     }
 
     /// Adds a field behind the others.
     pub(in super::super) fn push(&mut self, name: &str, value: &[u8]) {
-        let name = self.append(name.as_bytes());
+        let span = self.append(name.as_bytes());
         let value = self.append(value);
-        self.index.push(Entry { name, value });
+        self.enter(name.as_bytes(), span, value);
+    }
+
+    fn enter(&mut self, text: &[u8], name: Span, value: Span) {
+        let known = Name::of(text);
+        if let Some(known) = known {
+            self.present = self.present.with(known);
+        }
+        self.index.push(Entry { known, name, value });
     }
 
     /// Replaces the beginning of the text, which spans go on pointing into, by `bytes` of the same length.
@@ -106,11 +154,8 @@ impl Fields {
 
     /// Appends each as a line.
     pub(in super::super) fn write(&self, out: &mut Vec<u8>) {
-        for (name, value) in self.iter() {
-            out.extend_from_slice(name);
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(value);
-            out.extend_from_slice(b"\r\n");
+        for field in self.iter() {
+            field.write(out);
         }
     }
 
@@ -141,9 +186,14 @@ mod tests {
 
     #[test]
     fn order_and_case_are_kept_and_names_compare_without_case() {
-        let fields = fields(&[("B-b", "1"), ("a", "2"), ("b-B", "3")]);
-        assert_eq!(fields.get("b-b"), Some(&b"1"[..]));
-        assert_eq!(fields.all("B-B").count(), 2);
-        assert_eq!(written(&fields), "B-b: 1\r\na: 2\r\nb-B: 3\r\n");
+        let fields = fields(&[("B-b", "1"), ("HOST", "2"), ("b-B", "3"), ("host", "4")]);
+        assert_eq!(fields.named("b-b"), Some(&b"1"[..]));
+        assert_eq!(fields.get(Name::Host), Some(&b"2"[..]));
+        assert_eq!(fields.all(Name::Host).count(), 2);
+        assert!(!fields.has(Name::Date) && fields.get(Name::Date).is_none());
+        assert_eq!(
+            written(&fields),
+            "B-b: 1\r\nHOST: 2\r\nb-B: 3\r\nhost: 4\r\n"
+        );
     }
 }

@@ -3,7 +3,7 @@
 //! Every rule that can be read in two ways is read here as an error: two parsers that disagree on
 //! the end of a body are how requests are smuggled.
 
-use super::{Fields, list};
+use super::{Fields, list, name::Name};
 
 /// Where a message body ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,7 +48,7 @@ pub(super) fn framing_of(
 }
 
 fn content_length(fields: &Fields) -> Result<Option<u64>, FramingError> {
-    let mut values = fields.all("content-length");
+    let mut values = fields.all(Name::ContentLength);
     let Some(value) = values.next() else {
         return Ok(None);
     };
@@ -66,7 +66,7 @@ fn content_length(fields: &Fields) -> Result<Option<u64>, FramingError> {
 
 /// Whether the body is chunked. lbd knows no other coding, and `chunked` twice is none either.
 fn transfer_encoding(fields: &Fields) -> Result<bool, FramingError> {
-    let mut fields = fields.all("transfer-encoding").peekable();
+    let mut fields = fields.all(Name::TransferEncoding).peekable();
     if fields.peek().is_none() {
         return Ok(false);
     }

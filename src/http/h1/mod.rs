@@ -13,6 +13,7 @@ mod body;
 mod encode;
 mod fields;
 mod framing;
+mod name;
 mod options;
 mod request;
 mod response;
@@ -23,8 +24,9 @@ pub(super) use self::{
         write_chunk_start, write_field, write_last_chunk, write_length, write_request_line,
         write_status_line,
     },
-    fields::Fields,
+    fields::{Field, Fields},
     framing::Framing,
+    name::{Name, Names},
     options::ConnectionOptions,
     request::{HeadLimits, RequestHead, parse_request},
     response::{InvalidResponse, ResponseHead, parse_response},
@@ -36,18 +38,6 @@ const MAX_FIELDS: usize = 100;
 /// Whether `name` is `other`, whatever their case.
 pub(super) fn is_name(name: &[u8], other: &str) -> bool {
     name.eq_ignore_ascii_case(other.as_bytes())
-}
-
-/// Fields that hold for one connection only, whether or not `Connection` names them.
-pub(super) fn is_hop_by_hop(name: &[u8]) -> bool {
-    match name.len() {
-        2 => is_name(name, "te"),
-        7 => is_name(name, "upgrade"),
-        10 => is_name(name, "connection") || is_name(name, "keep-alive"),
-        16 => is_name(name, "proxy-connection"),
-        17 => is_name(name, "transfer-encoding"),
-        _ => false,
-    }
 }
 
 /// The members of a comma-separated list, without white space and empty ones (RFC 9110 section 5.6.1).

@@ -1,6 +1,9 @@
 //! What `Connection` says (RFC 9110 section 7.6.1).
 
-use super::{Fields, is_hop_by_hop, list};
+use super::{
+    Fields, list,
+    name::{Name, Names},
+};
 
 /// The options of one message.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,7 +19,7 @@ impl ConnectionOptions {
     /// What the `Connection` fields of `fields` say.
     pub(in super::super) fn of(fields: &Fields) -> Self {
         let mut options = Self::default();
-        for value in fields.all("connection") {
+        for value in fields.all(Name::Connection) {
             match value {
                 // Nearly always, and then there is no list to take apart.
                 b"keep-alive" => options.add(value),
@@ -38,7 +41,7 @@ impl ConnectionOptions {
         } else if option.eq_ignore_ascii_case(b"keep-alive") {
             self.keep_alive = true;
         } else {
-            self.names_fields |= !is_hop_by_hop(option);
+            self.names_fields |= !Name::of(option).is_some_and(|name| Names::HOP_BY_HOP.has(name));
         }
     }
 }

@@ -8,6 +8,7 @@ use super::{
     Fields, MAX_FIELDS,
     fields::Span,
     framing::{Framing, FramingError, framing_of},
+    name::Name,
     options::ConnectionOptions,
 };
 use crate::http::error::HttpError;
@@ -244,7 +245,7 @@ fn checked(
         options,
         expects_continue: is_http_11
             && fields
-                .get("expect")
+                .get(Name::Expect)
                 .is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue")),
         method,
         version,
@@ -325,7 +326,7 @@ fn split_target(
 
 /// The one `Host` (RFC 9112 section 3.2: missing, doubled or invalid is 400).
 fn host_field(fields: &Fields, is_http_11: bool) -> Result<Span, HttpError> {
-    let mut hosts = fields.spans("host");
+    let mut hosts = fields.spans(Name::Host);
     match (hosts.next(), hosts.next()) {
         (Some(_), Some(_)) => Err(bad("two Host fields")),
         (Some(host), None) if is_host(fields.slice(host)) => Ok(host),
