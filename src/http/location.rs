@@ -137,7 +137,7 @@ mod tests {
     }
 
     fn location(rewrite: &Rewrite<'_>, value: &str) -> String {
-        let rewritten = rewrite.apply("Location", value.as_bytes());
+        let rewritten = rewrite.apply(Name::Location, value.as_bytes());
         rewritten.map_or_else(
             || value.to_owned(),
             |bytes| String::from_utf8(bytes).unwrap(),
@@ -219,7 +219,7 @@ mod tests {
     fn refresh_holds_its_link_behind_a_delay() {
         let refresh = |value: &str| {
             rewrite()
-                .apply("Refresh", value.as_bytes())
+                .apply(Name::Refresh, value.as_bytes())
                 .map(|bytes| String::from_utf8(bytes).unwrap())
         };
         assert_eq!(
