@@ -1,10 +1,11 @@
-//! The floor: a blind byte relay, one thread around `epoll_wait`.
+//! The floor: a blind byte relay. It opens one connection to the backend for each client and copies
+//! bytes without looking at them: for each request the two reads and two writes that no proxy can do
+//! without. `benches/versus` builds it and measures it in two ways:
 //!
-//! It opens one connection to the backend for each client and copies bytes without looking at them:
-//! for each request the two reads and two writes that no proxy can do without, and nothing else.
-//! What lbd costs above this is what lbd does. `benches/versus` builds and measures it:
+//!     relay 127.0.0.1:8000 127.0.0.1:9000          around epoll_wait: what the kernel costs
+//!     relay 127.0.0.1:8000 127.0.0.1:9000 tokio    in tasks: what lbd's runtime costs, too
 //!
-//!     relay 127.0.0.1:8000 127.0.0.1:9000
+//! What lbd costs above the second is what lbd does.
 
 use std::{
     io::{self, ErrorKind, Read as _, Write as _},
@@ -29,15 +30,34 @@ struct End {
 }
 
 fn main() -> io::Result<()> {
-    let arguments: Vec<SocketAddr> = std::env::args()
-        .skip(1)
-        .filter_map(|argument| argument.parse().ok())
-        .collect();
-    let [listen, backend] = arguments[..] else {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let address = |index: usize| -> Option<SocketAddr> { arguments.get(index)?.parse().ok() };
+    let (Some(listen), Some(backend)) = (address(0), address(1)) else {
         // `cargo bench` runs every bench without addresses: this one has nothing to measure by itself.
         return Ok(());
     };
-    run(&TcpListener::bind(listen)?, backend)
+    match arguments.get(2).map(String::as_str) {
+        Some("tokio") => run_tasks(listen, backend),
+        _ => run(&TcpListener::bind(listen)?, backend),
+    }
+}
+
+fn run_tasks(listen: SocketAddr, backend: SocketAddr) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind(listen).await?;
+        loop {
+            let (mut client, _) = listener.accept().await?;
+            tokio::spawn(async move {
+                let mut backend = tokio::net::TcpStream::connect(backend).await?;
+                client.set_nodelay(true)?;
+                backend.set_nodelay(true)?;
+                tokio::io::copy_bidirectional(&mut client, &mut backend).await
+            });
+        }
+    })
 }
 
 fn run(listener: &TcpListener, backend: SocketAddr) -> io::Result<()> {

@@ -84,7 +84,7 @@ def command(binary: str, site: Site) -> list:
             file.write_text(lbd(site))
             return [binary, "-c", file]
         case "relay":
-            return [binary, f"127.0.0.1:{site.port}", *site.servers]
+            return [binary, f"127.0.0.1:{site.port}", *site.servers, *(["tokio"] if site.contestant.tokio else [])]
 
 
 def nginx_frame(work: Path, workers: int, http: str) -> str:

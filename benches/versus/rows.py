@@ -20,6 +20,7 @@ class Contestant:
     servers: int = 1
     idle: int = 0  # clients that made one request, stay connected and are silent meanwhile
     access_log: bool = False
+    tokio: bool = False  # the relay in tasks of lbd's runtime instead of around epoll
     deferred: bool = False  # the kernel keeps connections back until bytes have come, which nginx and HAProxy do if told to
 
     @property
@@ -75,10 +76,10 @@ ROWS = (
     ),
     Row(
         "floor",
-        "`small` beside a relay that copies bytes and reads none of them",
+        "`small` beside relays that copy bytes and read none of them",
         goal=1.12,
-        baseline="relay",
-        contestants=(Contestant("relay"), Contestant("lbd")),
+        baseline="relay/tokio",
+        contestants=(Contestant("relay/epoll"), Contestant("relay/tokio", tokio=True), Contestant("lbd")),
     ),
     Row(
         "log",
