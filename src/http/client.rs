@@ -68,7 +68,9 @@ impl Client {
 
     /// Writes all of `bytes`.
     pub(super) async fn write_all(&mut self, bytes: &[u8], patience: Duration) -> io::Result<()> {
-        self.stream.write_all(bytes, &self.timer, patience).await
+        self.stream
+            .write_all(bytes, &[], &self.timer, patience)
+            .await
     }
 
     /// Uses up the rest of a request body that nobody wants, as far as it has arrived; says whether that was all of it.

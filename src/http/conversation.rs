@@ -400,7 +400,7 @@ impl HeadReader<'_> {
         let client = &mut self.client;
         let written = client
             .stream
-            .write_all(&out, client.timer, client.patience)
+            .write_all(&out, &[], client.timer, client.patience)
             .await;
         self.state.passes_on.set(false);
         written.map_err(|_| TryError::Gone)

@@ -99,7 +99,7 @@ impl Relay<'_> {
         let client = &mut self.client;
         client
             .stream
-            .write_both(framing, payload, client.timer, client.patience)
+            .write_all(framing, payload, client.timer, client.patience)
             .await?;
         framing.clear();
         Ok(())
@@ -109,7 +109,7 @@ impl Relay<'_> {
         let client = &mut self.client;
         client
             .stream
-            .write_all(out, client.timer, client.patience)
+            .write_all(out, &[], client.timer, client.patience)
             .await?;
         out.clear();
         Ok(())

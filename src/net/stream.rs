@@ -22,6 +22,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     task::coop::poll_proceed,
+    time::Instant,
 };
 
 use super::{
@@ -129,81 +130,35 @@ impl Stream {
             .map_ok(|()| buf.filled().len())
     }
 
-    fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let mut socket = self.socket.borrow_mut();
-        if let Some(written) = ready!(socket.poll_fresh(cx, |tcp| tcp.write(bytes))) {
-            return Poll::Ready(written);
-        }
-        Pin::new(socket.watched()?).poll_write(cx, bytes)
-    }
-
-    fn poll_write_both(
+    /// Polls for at least one byte of `first` and then `second` to be taken.
+    fn poll_write(
         &self,
         cx: &mut Context<'_>,
         first: &[u8],
         second: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let slices = [IoSlice::new(first), IoSlice::new(second)];
         let mut socket = self.socket.borrow_mut();
-        if let Some(written) = ready!(socket.poll_fresh(cx, |tcp| tcp.write_vectored(&slices))) {
-            return Poll::Ready(written);
-        }
-        Pin::new(socket.watched()?).poll_write_vectored(cx, &slices)
-    }
-
-    /// Writes all of `bytes`; the other side has `patience` for each part that it takes.
-    ///
-    /// # Errors
-    /// The operating system's, or `TimedOut`.
-    pub async fn write_all(
-        &self,
-        mut bytes: &[u8],
-        timer: &Timer,
-        patience: Duration,
-    ) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let n = self.write(bytes, timer, patience).await?;
-            bytes = &bytes[n..];
-        }
-        Ok(())
-    }
-
-    /// Writes at least one byte of `bytes`.
-    ///
-    /// # Errors
-    /// The operating system's, or `TimedOut`.
-    pub async fn write(
-        &self,
-        bytes: &[u8],
-        timer: &Timer,
-        patience: Duration,
-    ) -> io::Result<usize> {
-        let write = poll_fn(|cx| self.poll_write(cx, bytes));
-        timer
-            .limit(Deadline::After(patience), write)
-            .await
-            .unwrap_or_else(timed_out)
-            .and_then(some_written)
-    }
-
-    /// Writes all of `first`, then all of `second`, in as few system calls as the other side allows.
-    ///
-    /// # Errors
-    /// The operating system's, or `TimedOut`.
-    pub async fn write_both(
-        &self,
-        mut first: &[u8],
-        mut second: &[u8],
-        timer: &Timer,
-        patience: Duration,
-    ) -> io::Result<()> {
-        while !first.is_empty() || !second.is_empty() {
-            let n = self.write_some(first, second, timer, patience).await?;
-            let of_first = n.min(first.len());
-            first = &first[of_first..];
-            second = &second[n - of_first..];
-        }
-        Ok(())
+        let written = match (first, second) {
+            // A plain send is cheaper than one that gathers.
+            (only, []) | ([], only) => {
+                if let Some(written) = ready!(socket.poll_fresh(cx, |tcp| tcp.write(only))) {
+                    written
+                } else {
+                    ready!(Pin::new(socket.watched()?).poll_write(cx, only))
+                }
+            }
+            _ => {
+                let both = [IoSlice::new(first), IoSlice::new(second)];
+                if let Some(written) =
+                    ready!(socket.poll_fresh(cx, |tcp| tcp.write_vectored(&both)))
+                {
+                    written
+                } else {
+                    ready!(Pin::new(socket.watched()?).poll_write_vectored(cx, &both))
+                }
+            }
+        };
+        Poll::Ready(written.and_then(some_written))
     }
 
     /// Writes at least one byte of `first` and then `second`.
@@ -217,18 +172,41 @@ impl Stream {
         timer: &Timer,
         patience: Duration,
     ) -> io::Result<usize> {
-        // A plain send is cheaper than one that gathers.
-        match (first, second) {
-            (only, []) | ([], only) => self.write(only, timer, patience).await,
-            _ => {
-                let write = poll_fn(|cx| self.poll_write_both(cx, first, second));
-                timer
-                    .limit(Deadline::After(patience), write)
-                    .await
-                    .unwrap_or_else(timed_out)
-                    .and_then(some_written)
+        let write = poll_fn(|cx| self.poll_write(cx, first, second));
+        timer
+            .limit(Deadline::After(patience), write)
+            .await
+            .unwrap_or_else(timed_out)
+    }
+
+    /// Writes all of `first`, then all of `second`, in as few system calls as the other side allows;
+    /// that has `patience` for each part that it takes.
+    ///
+    /// # Errors
+    /// The operating system's, or `TimedOut`.
+    pub async fn write_all(
+        &self,
+        mut first: &[u8],
+        mut second: &[u8],
+        timer: &Timer,
+        patience: Duration,
+    ) -> io::Result<()> {
+        let mut deadline = None;
+        // One future and not one in the other: most writes are over when they begin.
+        poll_fn(|cx| {
+            while !first.is_empty() || !second.is_empty() {
+                let Poll::Ready(written) = self.poll_write(cx, first, second) else {
+                    let deadline = *deadline.get_or_insert_with(|| Instant::now() + patience);
+                    return timer.poll_passed(cx, deadline).map(|()| timed_out());
+                };
+                let written = written?;
+                let of_first = written.min(first.len());
+                (first, second) = (&first[of_first..], &second[written - of_first..]);
+                deadline = None;
             }
-        }
+            Poll::Ready(Ok(()))
+        })
+        .await
     }
 
     /// Ready once a read is worth a try: bytes, an end or an error have arrived. A fresh connection always is.

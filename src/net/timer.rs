@@ -55,6 +55,8 @@ pub struct Timers {
 pub struct Timer {
     timers: Rc<Timers>,
     key: Cell<Option<Key>>,
+    /// The deadline that it was last armed for.
+    armed_for: Cell<Instant>,
 }
 
 impl Timers {
@@ -73,6 +75,7 @@ impl Timers {
         Timer {
             timers: Rc::clone(self),
             key: Cell::new(None),
+            armed_for: Cell::new(self.start),
         }
     }
 
@@ -128,18 +131,19 @@ fn span(ticks: Tick) -> Duration {
 impl Timer {
     /// Ready once `deadline` has passed; until then the task is woken when it does.
     pub fn poll_passed(&self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
-        let tick = self.timers.tick_at(deadline);
         let mut wheel = self.timers.wheel.borrow_mut();
-        let armed = self.key.get().and_then(|key| {
+        let is_armed = self.key.get().is_some_and(|key| {
             wheel.refresh(key, cx.waker());
-            wheel.armed_for(key)
+            wheel.is_armed(key)
         });
-        if armed.is_some_and(|armed| armed <= tick) {
+        if is_armed && self.armed_for.get() <= deadline {
             return Poll::Pending;
         }
         if Instant::now() >= deadline {
             return Poll::Ready(());
         }
+        let tick = self.timers.tick_at(deadline);
+        self.armed_for.set(deadline);
         let key = match self.key.get() {
             Some(key) => key,
             None => {
