@@ -6,20 +6,27 @@
 //! The reactor hears of an accepted connection only when it has to be waited for. Telling it, and
 //! telling it to forget, are two system calls; a client whose request has arrived with it, and who
 //! is answered and closed, never needs them.
+//!
+//! System calls are made by rustix and not by libc, whose own are points where a thread may be
+//! cancelled: two atomic operations for each call, and nobody cancels our threads.
 
 use std::{
     cell::RefCell,
     future::poll_fn,
-    io::{self, IoSlice, Read as _, Write as _},
+    io::{self, IoSlice},
     net::{Shutdown, SocketAddr},
-    pin::Pin,
+    os::fd::{AsFd as _, BorrowedFd},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
+use rustix::{
+    io::Errno,
+    net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg},
+};
 use socket2::SockRef;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{Interest, ReadBuf},
     net::TcpStream,
     task::coop::poll_proceed,
     time::Instant,
@@ -61,22 +68,40 @@ impl Socket {
         }
     }
 
-    /// What `attempt` gives at once on a fresh socket; `None` if it would wait, or if the reactor knows the socket.
-    fn poll_fresh(
+    /// Polls `attempt`, a system call that moves up to `most` bytes and does not wait.
+    fn poll_io(
         &mut self,
         cx: &mut Context<'_>,
-        attempt: impl FnOnce(&mut std::net::TcpStream) -> io::Result<usize>,
-    ) -> Poll<Option<io::Result<usize>>> {
-        let Self::Fresh(tcp) = self else {
-            return Poll::Ready(None);
-        };
-        // The reactor is fair to other tasks; but it does not see what this one takes.
-        let turn = ready!(poll_proceed(cx));
-        match attempt(tcp) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Ready(None),
-            result => {
-                turn.made_progress();
-                Poll::Ready(Some(result))
+        direction: Interest,
+        most: usize,
+        mut attempt: impl FnMut(BorrowedFd<'_>) -> Result<usize, Errno>,
+    ) -> Poll<io::Result<usize>> {
+        if let Self::Fresh(tcp) = self {
+            // The reactor is fair to other tasks; but it does not see what this one takes.
+            let turn = ready!(poll_proceed(cx));
+            match attempt(tcp.as_fd()) {
+                Err(Errno::WOULDBLOCK) => {}
+                result => {
+                    turn.made_progress();
+                    return Poll::Ready(result.map_err(Into::into));
+                }
+            }
+        }
+        let tcp = self.watched()?;
+        loop {
+            ready!(if direction.is_readable() {
+                tcp.poll_read_ready(cx)
+            } else {
+                tcp.poll_write_ready(cx)
+            })?;
+            match tcp.try_io(direction, || Ok(attempt(tcp.as_fd())?)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(n) if (1..most).contains(&n) => {
+                    // That was all: when more can be moved, the reactor says so anew.
+                    let _ = tcp.try_io(direction, || Err::<(), _>(Errno::WOULDBLOCK.into()));
+                    return Poll::Ready(Ok(n));
+                }
+                result => return Poll::Ready(result),
             }
         }
     }
@@ -120,14 +145,11 @@ impl Stream {
 
     /// Polls for at least one byte; 0 is the end.
     pub fn poll_read(&self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut socket = self.socket.borrow_mut();
-        if let Some(read) = ready!(socket.poll_fresh(cx, |tcp| tcp.read(space))) {
-            return Poll::Ready(read);
-        }
-        let mut buf = ReadBuf::new(space);
-        Pin::new(socket.watched()?)
-            .poll_read(cx, &mut buf)
-            .map_ok(|()| buf.filled().len())
+        let most = space.len();
+        let read = |tcp: BorrowedFd<'_>| recv(tcp, &mut *space, RecvFlags::empty()).map(|(n, _)| n);
+        self.socket
+            .borrow_mut()
+            .poll_io(cx, Interest::READABLE, most, read)
     }
 
     /// Polls for at least one byte of `first` and then `second` to be taken.
@@ -137,28 +159,20 @@ impl Stream {
         first: &[u8],
         second: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let mut socket = self.socket.borrow_mut();
-        let written = match (first, second) {
+        let write = |tcp: BorrowedFd<'_>| match (first, second) {
             // A plain send is cheaper than one that gathers.
-            (only, []) | ([], only) => {
-                if let Some(written) = ready!(socket.poll_fresh(cx, |tcp| tcp.write(only))) {
-                    written
-                } else {
-                    ready!(Pin::new(socket.watched()?).poll_write(cx, only))
-                }
-            }
+            (only, []) | ([], only) => send(tcp, only, SendFlags::NOSIGNAL),
             _ => {
                 let both = [IoSlice::new(first), IoSlice::new(second)];
-                if let Some(written) =
-                    ready!(socket.poll_fresh(cx, |tcp| tcp.write_vectored(&both)))
-                {
-                    written
-                } else {
-                    ready!(Pin::new(socket.watched()?).poll_write_vectored(cx, &both))
-                }
+                let mut nothing = SendAncillaryBuffer::default();
+                sendmsg(tcp, &both, &mut nothing, SendFlags::NOSIGNAL)
             }
         };
-        Poll::Ready(written.and_then(some_written))
+        let most = first.len() + second.len();
+        self.socket
+            .borrow_mut()
+            .poll_io(cx, Interest::WRITABLE, most, write)
+            .map(|written| written.and_then(some_written))
     }
 
     /// Writes at least one byte of `first` and then `second`.
