@@ -191,7 +191,10 @@ pub(super) fn write_informational(out: &mut Vec<u8>, response: &ResponseHead) {
 pub(super) fn allowed_trailers(trailers: &Fields, edits: &HeaderEdits) -> Fields {
     const FORBIDDEN: Names = Names::HOP_BY_HOP.and(NOT_FROM_CLIENT);
     let mut allowed = Fields::default();
-    for Field { known, name, value } in trailers.iter() {
+    for Field {
+        known, name, value, ..
+    } in trailers.iter()
+    {
         let is_forbidden = known.is_some_and(|known| FORBIDDEN.has(known))
             || name.contains(&b'_')
             || touches_bytes(edits, name)

@@ -134,19 +134,21 @@ impl ClientConnection {
     /// Serves requests until none has begun to arrive.
     async fn serve_requests(&mut self) -> After {
         let mut now = Instant::now();
+        let mut is_next = false;
         let after = loop {
             skip_empty_lines(&mut self.client);
             if self.client.input.is_empty() {
                 break After::KeepAlive(now);
             }
+            // A pipelined request is the next request: it sees what is configured now.
+            if is_next && !self.follow() {
+                break After::Linger;
+            }
             match self.serve_request(now).await {
                 After::KeepAlive(since) => now = since,
                 after => break after,
             }
-            // A pipelined request is the next request: it sees what is configured now.
-            if !self.follow() {
-                break After::Linger;
-            }
+            is_next = true;
         };
         self.context
             .buffers

@@ -28,6 +28,8 @@ pub(in super::super) struct Field<'f> {
     pub(in super::super) known: Option<Name>,
     pub(in super::super) name: &'f [u8],
     pub(in super::super) value: &'f [u8],
+    /// `name: value` and the line's end as they were read, if that is also how lbd writes them.
+    line: Option<&'f [u8]>,
 }
 
 /// A part of the text.
@@ -54,14 +56,17 @@ impl Span {
         }
     }
 
-    pub(super) fn len(self) -> usize {
-        self.len as usize
+    fn end(self) -> usize {
+        self.start as usize + self.len as usize
     }
 }
 
 impl Field<'_> {
     /// Appends it as a line.
     pub(in super::super) fn write(&self, out: &mut Vec<u8>) {
+        if let Some(line) = self.line {
+            return out.extend_from_slice(line);
+        }
         out.extend_from_slice(self.name);
         out.extend_from_slice(b": ");
         out.extend_from_slice(self.value);
@@ -88,7 +93,7 @@ impl Fields {
     pub(super) fn slice(&self, span: Span) -> &[u8] {
         // A span is made for this text, which only grows.
         self.text
-            .get(span.start as usize..span.start as usize + span.len())
+            .get(span.start as usize..span.end())
             .unwrap_or_default()
     }
 
@@ -98,7 +103,16 @@ impl Fields {
             known: entry.known,
             name: self.slice(entry.name),
             value: self.slice(entry.value),
+            line: self.line(entry),
         })
+    }
+
+    fn line(&self, entry: &Entry) -> Option<&[u8]> {
+        let (name_end, value_end) = (entry.name.end(), entry.value.end());
+        let is_usual = entry.value.start as usize == name_end + 2
+            && self.text.get(name_end..name_end + 2) == Some(b": ")
+            && self.text.get(value_end..value_end + 2) == Some(b"\r\n");
+        is_usual.then(|| &self.text[entry.name.start as usize..value_end + 2])
     }
 
     /// Whether a field is called `name`.
@@ -182,6 +196,18 @@ mod tests {
         let mut out = Vec::new();
         fields.write(&mut out);
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_line_that_was_written_unusually_is_written_as_usual() {
+        let head = b"GET / HTTP/1.1\r\na: 1\r\nb:2\r\nc:  3 \r\nd: 4\ne:\r\n\r\n";
+        let mut found = [httparse::EMPTY_HEADER; 8];
+        let mut request = httparse::Request::new(&mut found);
+        request.parse(head).unwrap();
+        assert_eq!(
+            written(&Fields::parsed(head, request.headers)),
+            "a: 1\r\nb: 2\r\nc: 3\r\nd: 4\r\ne: \r\n"
+        );
     }
 
     #[test]
