@@ -238,7 +238,7 @@ impl Forwarding<'_, '_> {
             && framing != Framing::UntilClose
             && upload.is_complete()
             && !self.exchange.context.drain.is_draining();
-        let mut head = Vec::with_capacity(1024);
+        let mut head = upload.take_frame();
         self.write_head(&mut head, response, lease, framing, keep_alive);
         self.exchange.status = Some(response.status);
         let result = self

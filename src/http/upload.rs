@@ -92,6 +92,17 @@ impl<'r> Upload<'r> {
         }
     }
 
+    /// Memory for another head: that of the request's, if it has been sent.
+    pub(super) fn take_frame(&mut self) -> Vec<u8> {
+        if !self.is_complete() {
+            return Vec::with_capacity(1024);
+        }
+        let mut frame = std::mem::take(&mut self.current.frame);
+        self.current.frame_sent = 0;
+        frame.clear();
+        frame
+    }
+
     /// What of the body is still to come from the client.
     pub(super) fn into_body(self) -> Decoder {
         self.decoder

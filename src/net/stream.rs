@@ -76,9 +76,9 @@ impl Socket {
         most: usize,
         mut attempt: impl FnMut(BorrowedFd<'_>) -> Result<usize, Errno>,
     ) -> Poll<io::Result<usize>> {
+        // Other tasks have their turn, too, however much there is to move.
+        let turn = ready!(poll_proceed(cx));
         if let Self::Fresh(tcp) = self {
-            // The reactor is fair to other tasks; but it does not see what this one takes.
-            let turn = ready!(poll_proceed(cx));
             match attempt(tcp.as_fd()) {
                 Err(Errno::WOULDBLOCK) => {}
                 result => {
@@ -89,20 +89,22 @@ impl Socket {
         }
         let tcp = self.watched()?;
         loop {
+            match tcp.try_io(direction, || Ok(attempt(tcp.as_fd())?)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => {
+                    turn.made_progress();
+                    if matches!(result, Ok(n) if (1..most).contains(&n)) {
+                        // That was all: when more can be moved, the reactor says so anew.
+                        let _ = tcp.try_io(direction, || Err::<(), _>(Errno::WOULDBLOCK.into()));
+                    }
+                    return Poll::Ready(result);
+                }
+            }
             ready!(if direction.is_readable() {
                 tcp.poll_read_ready(cx)
             } else {
                 tcp.poll_write_ready(cx)
             })?;
-            match tcp.try_io(direction, || Ok(attempt(tcp.as_fd())?)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Ok(n) if (1..most).contains(&n) => {
-                    // That was all: when more can be moved, the reactor says so anew.
-                    let _ = tcp.try_io(direction, || Err::<(), _>(Errno::WOULDBLOCK.into()));
-                    return Poll::Ready(Ok(n));
-                }
-                result => return Poll::Ready(result),
-            }
         }
     }
 }
