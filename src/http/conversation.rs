@@ -350,7 +350,12 @@ impl HeadReader<'_> {
     async fn read(&mut self) -> Result<ResponseHead, TryError> {
         let state = self.state;
         loop {
-            match parse_response(self.input.data(), &self.request.method) {
+            // At first there is nothing to parse.
+            let parsed = match self.input.data() {
+                [] => Ok(None),
+                data => parse_response(data, &self.request.method),
+            };
+            match parsed {
                 Ok(Some((head, length))) => {
                     self.input.consume(length);
                     if !head.status.is_informational() {
