@@ -11,6 +11,7 @@ use std::{
 };
 
 use http::StatusCode;
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::{
@@ -45,7 +46,8 @@ pub(super) struct Exchange<'c> {
     /// Bytes of body that were sent.
     pub(super) bytes: u64,
     pool: Option<&'c str>,
-    attempts: Vec<Attempt>,
+    /// One for nearly all requests, and then without memory of its own.
+    attempts: SmallVec<[Attempt; 1]>,
     attempt_started: Option<Instant>,
 }
 
@@ -174,7 +176,7 @@ impl<'c> Exchange<'c> {
             status: None,
             bytes: 0,
             pool: None,
-            attempts: Vec::new(),
+            attempts: SmallVec::new(),
             attempt_started: None,
         }
     }
