@@ -8,7 +8,7 @@ use std::{
     future::poll_fn,
     io,
     pin::pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -21,6 +21,7 @@ use super::{
     h1::{InvalidResponse, RequestHead, ResponseHead, parse_response},
     headers::write_informational,
     upload::{Upload, UploadError},
+    watch::Watch,
 };
 use crate::{
     config::{ClientTimeouts, PeerTimeouts},
@@ -30,9 +31,6 @@ use crate::{
 
 /// A peer's head beyond this is no answer.
 const MAX_HEAD: usize = 64 << 10;
-/// How long a peer takes before it is looked whether the client still waits. Most are faster, and
-/// looking costs more than it could save in so short a time.
-const PROMPT: Duration = Duration::from_millis(100);
 
 /// A peer that has answered.
 pub(super) struct Answered {
@@ -235,36 +233,6 @@ impl PeersTurn<'_> {
     }
 }
 
-/// Looks whether the client still waits. One that only closed its own direction counts as gone, as it
-/// does for nginx, unless the peer is faster than anybody looks.
-struct Watch<'t> {
-    stream: &'t Stream,
-    timer: &'t Timer,
-    from: Instant,
-    is_open: bool,
-}
-
-impl<'t> Watch<'t> {
-    /// Over the client of a try that begins now.
-    fn new(stream: &'t Stream, timer: &'t Timer, now: Instant) -> Self {
-        Self {
-            stream,
-            timer,
-            from: now + PROMPT,
-            is_open: false,
-        }
-    }
-
-    /// Ready when the client has left.
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.is_open {
-            ready!(self.timer.poll_passed(cx, self.from));
-            self.is_open = true;
-        }
-        self.stream.poll_closed(cx)
-    }
-}
-
 /// What the end of sending means for the try: that it goes on (a peer that takes no more may have
 /// answered already, and said why), or that it is over.
 fn outcome_of_sending(
@@ -410,24 +378,4 @@ impl HeadReader<'_> {
         self.state.passes_on.set(false);
         written.map_err(|_| TryError::Gone)
     }
-}
-
-/// What connecting gives, unless the client leaves first.
-pub(super) async fn unless_gone(
-    client: &Client,
-    now: Instant,
-    connecting: impl Future<Output = Result<Connection, Failure>>,
-) -> Result<Connection, TryError> {
-    let mut connecting = pin!(connecting);
-    let mut watch = Watch::new(&client.stream, &client.timer, now);
-    poll_fn(|cx| {
-        if let Poll::Ready(result) = connecting.as_mut().poll(cx) {
-            return Poll::Ready(result.map_err(|failure| TryError::Peer {
-                failure,
-                heard: Heard::Nothing,
-            }));
-        }
-        watch.poll_gone(cx).map(|()| Err(TryError::Gone))
-    })
-    .await
 }

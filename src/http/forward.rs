@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     client::{After, Client, ClientInput, ClientOutput},
-    conversation::{Answered, Conversation, Heard, Patience, TryError, unless_gone},
+    conversation::{Answered, Conversation, Heard, Patience, TryError},
     error::HttpError,
     exchange::Exchange,
     h1::{Decoder, Framing, RequestHead, ResponseHead},
@@ -18,6 +18,7 @@ use super::{
     relay::{Relay, RelayError, framing_for_client, while_sending},
     site::{Forward, Route},
     upload::Upload,
+    watch::unless_gone,
 };
 use crate::{
     config::HostSent,

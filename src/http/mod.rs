@@ -13,6 +13,7 @@ mod handler;
 mod relay;
 mod server;
 mod upload;
+mod watch;
 
 // Which route.
 mod path;

@@ -1,0 +1,73 @@
+//! Whether the client still waits, while lbd waits for a peer.
+
+use std::{
+    future::poll_fn,
+    pin::pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{
+    client::Client,
+    conversation::{Heard, TryError},
+};
+use crate::{
+    net::{Stream, Timer},
+    upstream::{Connection, Failure},
+};
+
+/// How long a peer takes before it is looked whether the client still waits. Most are faster, and
+/// looking costs more than it could save in so short a time.
+const PROMPT: Duration = Duration::from_millis(100);
+
+/// Looks whether the client still waits. One that only closed its own direction counts as gone, as it
+/// does for nginx, unless the peer is faster than anybody looks.
+pub(super) struct Watch<'t> {
+    stream: &'t Stream,
+    timer: &'t Timer,
+    from: Instant,
+    is_open: bool,
+}
+
+impl<'t> Watch<'t> {
+    /// Over the client of a try that begins now.
+    pub(super) fn new(stream: &'t Stream, timer: &'t Timer, now: Instant) -> Self {
+        Self {
+            stream,
+            timer,
+            from: now + PROMPT,
+            is_open: false,
+        }
+    }
+
+    /// Ready when the client has left.
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.is_open {
+            ready!(self.timer.poll_passed(cx, self.from));
+            self.is_open = true;
+        }
+        self.stream.poll_closed(cx)
+    }
+}
+
+/// What connecting gives, unless the client leaves first.
+pub(super) async fn unless_gone(
+    client: &Client,
+    now: Instant,
+    connecting: impl Future<Output = Result<Connection, Failure>>,
+) -> Result<Connection, TryError> {
+    let mut connecting = pin!(connecting);
+    let mut watch = Watch::new(&client.stream, &client.timer, now);
+    poll_fn(|cx| {
+        if let Poll::Ready(result) = connecting.as_mut().poll(cx) {
+            return Poll::Ready(result.map_err(|failure| TryError::Peer {
+                failure,
+                heard: Heard::Nothing,
+            }));
+        }
+        watch.poll_gone(cx).map(|()| Err(TryError::Gone))
+    })
+    .await
+}
