@@ -98,3 +98,22 @@ fn is_transient(error: &io::Error) -> bool {
             | io::ErrorKind::NetworkDown
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_is_handed_over_with_its_first_bytes() {
+        let sockets = crate::net::bind("127.0.0.1:0".parse().unwrap(), 1, false).unwrap();
+        let listener = Listener::new(sockets.into_iter().next().unwrap()).unwrap();
+        let mut client = std::net::TcpStream::connect(listener.address()).unwrap();
+        // It stands for the client, and the kernel keeps it back.
+        assert!(listener.accept_waiting().is_none());
+        client.write_all(b"G").unwrap();
+        let (_, address) = listener.accept().await;
+        assert_eq!(address, client.local_addr().unwrap());
+    }
+}

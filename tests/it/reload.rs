@@ -218,6 +218,20 @@ async fn many_reloads_under_load_fail_no_request() {
 }
 
 #[tokio::test]
+async fn a_pipelined_request_is_answered_by_the_file_of_its_turn() {
+    let gate = Gate::closed();
+    let backend = Backend::start(gated(&gate, "old")).await;
+    let mut proxy = Proxy::start(&app(&[backend.server()], "")).await;
+    let mut client = proxy.raw().await;
+    client.send(get("/").repeat(2)).await;
+    wait::until("the first is with the server", || backend.requests() == 1).await;
+    proxy.reload(&says("path = \"/\"", "new")).await;
+    gate.open();
+    assert_eq!(client.response().await.text(), "old");
+    assert_eq!(client.response().await.text(), "new");
+}
+
+#[tokio::test]
 async fn shutdown_waits_for_requests_in_flight_and_refuses_new_ones() {
     let gate = Gate::closed();
     let backend = Backend::start(gated(&gate, "finished")).await;

@@ -200,13 +200,13 @@ mod tests {
 
     #[test]
     fn a_line_that_was_written_unusually_is_written_as_usual() {
-        let head = b"GET / HTTP/1.1\r\na: 1\r\nb:2\r\nc:  3 \r\nd: 4\ne:\r\n\r\n";
+        let head = b"GET / HTTP/1.1\r\na: 1\r\nb:2\r\nc:  3 \r\nd: 4\ne:\r\nf:\t6\r\n\r\n";
         let mut found = [httparse::EMPTY_HEADER; 8];
         let mut request = httparse::Request::new(&mut found);
         request.parse(head).unwrap();
         assert_eq!(
             written(&Fields::parsed(head, request.headers)),
-            "a: 1\r\nb: 2\r\nc: 3\r\nd: 4\r\ne: \r\n"
+            "a: 1\r\nb: 2\r\nc: 3\r\nd: 4\r\ne: \r\nf: 6\r\n"
         );
     }
 
