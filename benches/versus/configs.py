@@ -1,5 +1,6 @@
 """The generated files: backend, the three proxies, and wrk's scripts.
 
+With TLS the proxies have the same certificate, speak 1.2 and 1.3, offer HTTP/2 and HTTP/1.1, and give out session tickets.
 The proxies are set to do the same work: HTTP/1.1 with keep-alive to the backend, the client's Host passed on, the same six request
 headers set (what the client sent in them is replaced, but for its request id, which is kept), no limit on requests for each connection,
 no end of idle connections while a row lasts; workers, routes, servers and access log as the contestant says. All else is at its default.
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rows import ROWS, Contestant
+from tls import Certificate
 
 MOST_CLIENTS = 12_000  # at a time; no row has as many
 IDLE_CONNECTIONS = 4096  # to the backend; no row needs as many
@@ -28,6 +30,9 @@ NGINX_LOG = (
     """times="$upstream_response_time"'"""
 )
 
+LBD_TLS = """
+tls = {{ certificates = [{{ cert = "{cert}", key = "{key}" }}] }}"""
+
 LBD_ROUTE = """
 [[routes]]
 path = "@"
@@ -43,6 +48,12 @@ class Site:
     port: int
     backend_port: int
     contestant: Contestant
+    certificate: Certificate | None = None  # None: no TLS
+
+    @property
+    def scheme(self) -> str:
+        """What clients write before the address."""
+        return "https" if self.certificate else "http"
 
     @property
     def access_log(self) -> Path | None:
@@ -138,10 +149,19 @@ def backend(work: Path, port: int, workers: int) -> str:
     )
 
 
+def nginx_tls(certificate: Certificate) -> str:
+    """The lines of nginx's `server` that TLS needs beside its `listen`."""
+    return f"""
+        ssl_certificate {certificate.cert};
+        ssl_certificate_key {certificate.key};
+        ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_session_tickets on;"""
+
+
 def nginx(site: Site) -> str:
     """nginx as the proxy. With a log it buffers as lbd does, which is its cheaper way."""
     log = f"access_log {site.access_log} full buffer=64k flush=1s;" if site.access_log else "access_log off;"
-    deferred = " deferred" if site.contestant.deferred else ""
+    flags = (" ssl http2" if site.certificate else "") + (" deferred" if site.contestant.deferred else "")
     return nginx_frame(
         site.work,
         site.contestant.workers,
@@ -156,7 +176,7 @@ def nginx(site: Site) -> str:
         keepalive_timeout {KEPT};
     }}
     server {{
-        listen 127.0.0.1:{site.port} backlog=4096{deferred};
+        listen 127.0.0.1:{site.port} backlog=4096{flags};{nginx_tls(site.certificate) if site.certificate else ""}
         proxy_http_version 1.1;
         proxy_set_header Connection "";
         proxy_set_header Host $http_host;
@@ -174,6 +194,8 @@ def nginx(site: Site) -> str:
 
 def haproxy(site: Site) -> str:
     """HAProxy as the proxy, one thread for each worker. It wants two descriptors for each client, which idle ones never need: not strictly."""
+    flags = f" ssl crt {site.certificate.both} ssl-min-ver TLSv1.2 alpn h2,http/1.1" if site.certificate else ""
+    flags += " defer-accept" if site.contestant.deferred else ""
     return f"""global
     nbthread {site.contestant.workers}
     maxconn {MOST_CLIENTS}
@@ -188,9 +210,9 @@ defaults
     http-reuse always
 
 frontend public
-    bind 127.0.0.1:{site.port} backlog 4096{" defer-accept" if site.contestant.deferred else ""}
+    bind 127.0.0.1:{site.port} backlog 4096{flags}
     http-request set-header X-Forwarded-For %[src]
-    http-request set-header X-Forwarded-Proto http
+    http-request set-header X-Forwarded-Proto {site.scheme}
     http-request set-header X-Forwarded-Host %[req.hdr(host)]
     http-request set-header X-Forwarded-Port %[dst_port]
     http-request set-header X-Real-IP %[src]
@@ -206,6 +228,7 @@ backend backend
 def lbd(site: Site) -> str:
     """lbd; the headers are its default."""
     servers, routes = each(site.servers, '    "@",'), each(site.paths, LBD_ROUTE)
+    tls = LBD_TLS.format(cert=site.certificate.cert, key=site.certificate.key) if site.certificate else ""
     return f"""workers = {site.contestant.workers}
 control = "off"
 shutdown_timeout = "2s"
@@ -216,7 +239,7 @@ access = "{site.access_log or 'off'}"
 
 [[listeners]]
 bind = "127.0.0.1:{site.port}"
-timeouts = {{ idle = "{KEPT}" }}
+timeouts = {{ idle = "{KEPT}" }}{tls}
 
 {routes}
 [pools.backend]
@@ -240,7 +263,7 @@ function done(summary, latency)
     field("requests", summary.requests), field("duration_us", summary.duration), field("bytes", summary.bytes),
     field("connect", e.connect), field("read", e.read), field("write", e.write), field("timeout", e.timeout),
     field("status", e.status), field("p50_us", latency:percentile(50)), field("p99_us", latency:percentile(99)),
-    field("max_us", latency.max)}, ","), "}\\n")
+    field("mean_us", latency.mean), field("max_us", latency.max)}, ","), "}\\n")
 end
 """
     )

@@ -1,17 +1,16 @@
-"""Rows of load: CPU time of a proxy for each request while wrk asks as fast as it can."""
+"""Rows of load: CPU time of a proxy for each request while clients ask as fast as they can."""
 
 import contextlib
-import json
 import os
 import time
 from pathlib import Path
 
-import configs
+import clients
 import process
 from process import Failure
 from report import Line, Load
 
-SETTLE = 0.1  # seconds after wrk, so that the last connections are closed before the clock is read
+SETTLE = 0.1  # seconds after the load, so that the last connections are closed before the clock is read
 WARM_UP = 1  # seconds: connections to the backend, file cache, allocator
 
 
@@ -19,7 +18,7 @@ def measure_row(stage, row, contestants: list, options) -> list:
     """Fresh proxies for this row, then rounds in which each has its turn, the first one rotating."""
     running = [(stage.start(row, contestant), Line(row, contestant, [])) for contestant in contestants]
     for proxy, _ in running:
-        run_wrk(stage, row, proxy, WARM_UP)
+        clients.run(stage, row, proxy, WARM_UP)
     for turn in range(options.rounds):
         first = turn % len(running)
         for proxy, line in running[first:] + running[:first]:
@@ -35,53 +34,37 @@ def measure(stage, row, proxy, seconds: int) -> Load:
         os.truncate(proxy.site.access_log, 0)
     own_cores = set(row.proxy_cores.split(",")) - set(row.load_cores.split(","))
     accepted = stage.backend(row).accepted()
+    began = time.monotonic()
     before, cores_before = process.cpu_seconds(proxy.pids), process.core_seconds(own_cores)
-    result = run_wrk(stage, row, proxy, seconds)
+    result = clients.run(stage, row, proxy, seconds)
     time.sleep(SETTLE)
     proxy.check_alive()
     after, cores_after = process.cpu_seconds(proxy.pids), process.core_seconds(own_cores)
-    requests = max(result["requests"], 1)
+    took = time.monotonic() - began
+    requests = max(result.requests, 1)
     user, system = (after[at] - before[at] for at in (0, 1))
     return Load(
-        requests=result["requests"],
-        seconds=result["duration_us"] / 1e6,
+        requests=result.requests,
+        seconds=result.seconds,
         user_us=user * 1e6 / requests,
         system_us=system * 1e6 / requests,
-        p50_ms=result["p50_us"] / 1e3,
-        p99_ms=result["p99_us"] / 1e3,
+        p50_ms=result.p50_ms,
+        p99_ms=result.p99_ms,
+        mean_ms=result.mean_ms,
+        max_ms=result.max_ms,
+        resumed=result.resumed,
         rss_mb=process.memory_kib(proxy.pids, "Rss") / 1024,
         new_connections=stage.backend(row).accepted() - accepted - 1,  # the question itself
-        other_load=max(0.0, cores_after - cores_before - user - system) / seconds,
-        faults=faults_of(row, proxy, result),
+        other_load=max(0.0, cores_after - cores_before - user - system) / took,
+        faults=result.faults + log_faults(proxy, result.requests),
     )
 
 
-def run_wrk(stage, row, proxy, seconds: int) -> dict:
-    """One run of wrk on the cores of the load; gives the line of JSON of its script."""
-    script = stage.children.dir / f"{row.name}.lua"
-    script.write_text(configs.wrk_script(row.post))
-    header = ["-H", "Connection: close"] if row.close else []
-    url = f"http://127.0.0.1:{proxy.site.port}{proxy.path}"
-    command = ["wrk", f"-t{row.threads}", f"-c{row.clients}", f"-d{seconds}s", "--latency", "-s", script, *header, url]
-    out = stage.children.output("wrk", command, row.load_cores)
-    for line in out.splitlines():
-        if line.startswith("RESULT "):
-            return json.loads(line.removeprefix("RESULT "))
-    raise Failure(f"wrk on {proxy.name} gave no result:\n{out}")
-
-
-def faults_of(row, proxy, result: dict) -> list:
-    """What was not right in a run: socket errors, statuses, bodies that were too short, log lines that are missing."""
-    faults = [f"{result[kind]} {kind} errors" for kind in ("connect", "read", "write", "timeout") if result[kind]]
-    if result["status"]:
-        faults.append(f"{result['status']} answers of status 400 or more")
-    if not result["requests"]:
-        faults.append("no request was answered")
-    elif result["bytes"] < result["requests"] * row.size:  # a redirect, which wrk does not count as an error, is short too
-        faults.append(f"{result['bytes'] / result['requests']:.0f} bytes for each answer, {row.size} expected")
-    if proxy.site.access_log and not all_logged(proxy.site.access_log, result["requests"]):
-        faults.append(f"fewer than {result['requests']} lines in the access log")
-    return faults
+def log_faults(proxy, requests: int) -> list:
+    """A fault if there is to be a log and lines are missing."""
+    if proxy.site.access_log and not all_logged(proxy.site.access_log, requests):
+        return [f"fewer than {requests} lines in the access log"]
+    return []
 
 
 def all_logged(path: Path, requests: int) -> bool:

@@ -139,12 +139,18 @@ class Children:
 
     def output(self, name: str, command: list, cores: str | None = None) -> str:
         """Runs one process to its end and gives what it wrote to stdout."""
-        child = self.start(name, command, cores, stdout=subprocess.PIPE)
-        out = child.popen.communicate()[0].decode()
-        self.list.remove(child)
-        if child.popen.returncode:
-            raise Failure(f"{name} ended with code {child.popen.returncode}:\n{out}{child.last_words()}")
-        return out
+        return self.outputs(name, [command], cores)[0]
+
+    def outputs(self, name: str, commands: list, cores: str | None = None) -> list:
+        """Runs processes beside each other to their ends and gives what each wrote to stdout, which must fit into a pipe if they are many."""
+        children = [self.start(name, command, cores, stdout=subprocess.PIPE) for command in commands]
+        outs = []
+        for child in children:
+            outs.append(child.popen.communicate()[0].decode())
+            self.list.remove(child)
+            if child.popen.returncode:
+                raise Failure(f"{name} ended with code {child.popen.returncode}:\n{outs[-1]}{child.last_words()}")
+        return outs
 
     def end(self, child: Child):
         """Ends one process before the block does."""

@@ -1,6 +1,7 @@
 """The servers of a bench: backends, and proxies that have shown that they do the same work."""
 
 import contextlib
+import functools
 import http.client
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import configs
 import process
+import tls
 from process import Failure
 from rows import ROWS, Contestant
 
@@ -39,8 +41,14 @@ class Proxy:
     def __init__(self, contestant: Contestant, site: configs.Site, path: str, child):
         self.contestant, self.site, self.path, self.child = contestant, site, path, child
         self.name = contestant.name
+        self.host = f"127.0.0.1:{site.port}"
+        self.url = f"{site.scheme}://{self.host}{path}"
         self.pids = []
         self.holders = []
+
+    def fetch(self, post: int) -> tuple:
+        """One request for its path, as `fetch`."""
+        return fetch(self.site.port, self.path, post, self.site.certificate)
 
     def check_alive(self):
         """Fails if the proxy died or lost an idle client."""
@@ -56,6 +64,11 @@ class Stage:
         self.children, self.binaries = children, binaries
         self.backends = {}
 
+    @functools.cached_property
+    def certificate(self) -> tls.Certificate:
+        """The one that all proxies have in rows of TLS."""
+        return tls.make(self.children)
+
     def backend(self, row) -> Backend:
         """The backend of a row."""
         if row.load_cores not in self.backends:
@@ -65,13 +78,16 @@ class Stage:
     def start(self, row, contestant: Contestant) -> Proxy:
         """Starts a contestant on its cores, checks that it does the work that all of them do, and connects its idle clients."""
         label = f"{row.name}-{contestant.name.replace('/', '-')}"
-        site = configs.Site(self.children.directory(label), self.children.ports.take(), self.backend(row).port, contestant)
+        certificate = self.certificate if row.tls else None
+        site = configs.Site(self.children.directory(label), self.children.ports.take(), self.backend(row).port, contestant, certificate)
         child = self.children.start(label, configs.command(self.binaries[contestant.program], site), row.proxy_cores)
         proxy = Proxy(contestant, site, row.path_for(contestant), child)
-        process.wait_until("it answered", lambda: fetch(site.port, proxy.path, row.post)[0] == 200, child)
+        process.wait_until("it answered", lambda: proxy.fetch(row.post)[0] == 200, child)
         check_answer(proxy, row)
         if contestant.program != "relay":  # which cannot set headers
-            check_same_work(proxy)
+            check_same_work(proxy, self.seen_over_http2 if row.streams else seen_over_http1)
+        if row.tls and (wrong := tls.differences(site.certificate, site.port)):
+            raise Failure(f"{proxy.name} does not do the same with TLS: {'; '.join(wrong)}")
         proxy.pids = child.workers()
         if contestant.idle:
             self.hold(row, proxy, contestant.idle)
@@ -79,11 +95,17 @@ class Stage:
 
     def hold(self, row, proxy: Proxy, count: int):
         """Has a process open idle clients of a proxy, and waits until all of them had their answer."""
-        command = [sys.executable, IDLE_CLIENTS, proxy.site.port, proxy.path, row.size, count]
+        certificate = [proxy.site.certificate.cert] if row.tls else []
+        command = [sys.executable, IDLE_CLIENTS, proxy.site.port, proxy.path, row.size, count, *certificate]
         holder = self.children.start(f"{row.name}-idle-clients", command, row.load_cores, stdout=subprocess.PIPE)
         proxy.holders.append(holder)
         if holder.popen.stdout.readline() != b"ready\n":
             raise Failure(f"{proxy.name}: not all of {count} idle clients were answered:\n{holder.last_words()}")
+
+    def seen_over_http2(self, proxy: Proxy) -> dict:
+        """Sends a request with a forged header over HTTP/2, on a connection of its own, and gives what reached the backend."""
+        command = ["nghttp", "--no-verify-peer", "-H", "X-Forwarded-For: 6.6.6.6", f"{proxy.site.scheme}://{proxy.host}/seen"]
+        return fields(self.children.output("nghttp", command))
 
     def release(self, proxy: Proxy):
         """Closes a proxy's idle clients."""
@@ -96,9 +118,16 @@ class Stage:
         self.children.end(proxy.child)
 
 
-def fetch(port: int, path: str, post: int) -> tuple:
+def connect(port: int, certificate: tls.Certificate | None) -> http.client.HTTPConnection:
+    """A client of HTTP/1.1, over TLS if there is a certificate to expect."""
+    if certificate:
+        return http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=certificate.trusted())
+    return http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+
+
+def fetch(port: int, path: str, post: int, certificate: tls.Certificate | None = None) -> tuple:
     """One request, a POST of so many bytes or a GET; gives status and length of the answer's body."""
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+    with contextlib.closing(connect(port, certificate)) as connection:
         connection.request("POST" if post else "GET", path, body=b"b" * post or None)
         answer = connection.getresponse()
         return answer.status, len(answer.read())
@@ -106,20 +135,20 @@ def fetch(port: int, path: str, post: int) -> tuple:
 
 def check_answer(proxy: Proxy, row):
     """Fails unless the answer is whole."""
-    if (got := fetch(proxy.site.port, proxy.path, row.post)) != (200, row.size):
+    if (got := proxy.fetch(row.post)) != (200, row.size):
         raise Failure(f"{proxy.name}: {proxy.path} gave status and length {got}, expected {(200, row.size)}")
 
 
-def check_same_work(proxy: Proxy):
-    """Fails unless the six headers arrive and a connection to the backend outlives a client's `close`.
+def check_same_work(proxy: Proxy, ask):
+    """Fails unless the six headers arrive and a connection to the backend outlives a client's `close`; `ask` gives what the backend saw.
 
     It asks once more than there are servers in each worker, so that one of the connections must have served twice. With many servers
     that connects all of them, too.
     """
     asks = proxy.contestant.servers * proxy.contestant.workers + 1
-    seen = [seen_by_backend(proxy) for _ in range(asks)]
-    host = f"127.0.0.1:{proxy.site.port}"
-    expected = {"x_forwarded_for": "127.0.0.1", "x_forwarded_proto": "http", "x_forwarded_host": host, "host": host,
+    seen = [ask(proxy) for _ in range(asks)]
+    host = proxy.host
+    expected = {"x_forwarded_for": "127.0.0.1", "x_forwarded_proto": proxy.site.scheme, "x_forwarded_host": host, "host": host,
                 "x_forwarded_port": str(proxy.site.port), "x_real_ip": "127.0.0.1", "protocol": "HTTP/1.1"}  # fmt: skip
     last = seen[-1]
     wrong = [f"{name} is {last.get(name)!r}, expected {value!r}" for name, value in expected.items() if last.get(name) != value]
@@ -131,9 +160,13 @@ def check_same_work(proxy: Proxy):
         raise Failure(f"{proxy.name} does not do the same work: {'; '.join(wrong)}")
 
 
-def seen_by_backend(proxy: Proxy) -> dict:
+def seen_over_http1(proxy: Proxy) -> dict:
     """Sends a request with `Connection: close` and a forged header, and gives what reached the backend."""
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", proxy.site.port, timeout=5)) as connection:
+    with contextlib.closing(connect(proxy.site.port, proxy.site.certificate)) as connection:
         connection.request("GET", "/seen", headers={"Connection": "close", "X-Forwarded-For": "6.6.6.6"})
-        text = connection.getresponse().read().decode()
+        return fields(connection.getresponse().read().decode())
+
+
+def fields(text: str) -> dict:
+    """The lines `name: value` that the backend writes of what it saw."""
     return dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)

@@ -21,14 +21,17 @@ class Load:
         "requests_per_second": ("req/s", 0),
         "rss_mb": ("RSS MB", 1),
     }
-    JSON_ONLY: ClassVar = ("new_connections", "other_load")
+    JSON_ONLY: ClassVar = ("mean_ms", "max_ms", "resumed", "new_connections", "other_load")
 
     requests: int
     seconds: float
     user_us: float  # CPU microseconds for each request
     system_us: float
-    p50_ms: float
-    p99_ms: float
+    p50_ms: float | None  # of these, None is what the client does not say
+    p99_ms: float | None
+    mean_ms: float | None
+    max_ms: float | None
+    resumed: float | None  # share of the TLS connections that took up an older session
     rss_mb: float
     new_connections: int  # that the backend saw
     other_load: float  # share of the proxy's own core that others used
@@ -68,9 +71,10 @@ class Line:
     samples: list
     ratio: float | None = None  # of its cost to that of its baseline
 
-    def median(self, figure: str) -> float:
-        """The median of one figure over the rounds."""
-        return statistics.median(getattr(sample, figure) for sample in self.samples)
+    def median(self, figure: str) -> float | None:
+        """The median of one figure over the rounds; None if it is not known."""
+        values = [getattr(sample, figure) for sample in self.samples]
+        return None if None in values else statistics.median(values)
 
     @property
     def costs(self) -> list:
@@ -87,7 +91,7 @@ class Line:
         """The figure that must not exceed the goal; None if the line has no goal or nothing to be compared with."""
         if self.contestant.program != JUDGED:
             return None
-        return self.cost if self.row.memory else self.ratio
+        return self.ratio if self.row.judged_by_ratio else self.cost
 
     @property
     def met(self) -> bool | None:
@@ -132,8 +136,13 @@ def text_of(line: Line) -> str:
     """One line of the table."""
     ratio = "-" if line.ratio is None else f"{line.ratio:.3f}"
     goal = "" if line.met is None else f"{line.row.goal:g}" + (" " if line.met else "!")
-    figures = "".join(f"{line.median(figure):9.{decimals}f}" for figure, (_, decimals) in line.samples[0].COLUMNS.items())
+    figures = "".join(cell(line.median(figure), decimals) for figure, (_, decimals) in line.samples[0].COLUMNS.items())
     return f"{line.row.name:<16} {line.contestant.name:<16} {ratio:>6} {goal:>7}{figures} {len(line.faults):7}"
+
+
+def cell(figure: float | None, decimals: int) -> str:
+    """One figure of the table; a dash if it is not known."""
+    return f"{'-':>9}" if figure is None else f"{figure:9.{decimals}f}"
 
 
 def spread(lines: list) -> float:
@@ -149,7 +158,7 @@ def goals(lines: list) -> str:
 
 def goal_of(line: Line) -> str:
     """What became of one goal."""
-    figure = f"{line.judged:.0f} B" if line.row.memory else f"{line.judged:.3f}"
+    figure = f"{line.judged:.3f}" if line.row.judged_by_ratio else f"{line.judged:.0f} B"
     return f"{'met   ' if line.met else 'MISSED'}  {line.row.name:<16} {line.contestant.name:<16} {figure:>7} of {line.row.goal:g}"
 
 
@@ -158,7 +167,8 @@ def as_json(lines: list, machine: dict) -> dict:
     out = {"machine": machine, "rows": {}}
     for line in lines:
         sample = line.samples[0]
-        figures = {figure: round(line.median(figure), 3) for figure in (*sample.COLUMNS, *sample.JSON_ONLY)}
+        medians = {figure: line.median(figure) for figure in (*sample.COLUMNS, *sample.JSON_ONLY)}
+        figures = {figure: None if median is None else round(median, 3) for figure, median in medians.items()}
         verdict = {"ratio": line.ratio and round(line.ratio, 4), "goal": None if line.met is None else line.row.goal, "met": line.met}
         rounds = [asdict(sample) for sample in line.samples]
         out["rows"].setdefault(line.row.name, {})[line.contestant.name] = figures | verdict | {"faults": line.faults, "rounds": rounds}

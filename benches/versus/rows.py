@@ -39,18 +39,31 @@ class Row:
 
     name: str
     about: str
-    goal: float  # what lbd's ratio must not exceed; in a row of memory, its bytes for each client
+    goal: float  # what lbd's ratio must not exceed; in a row of memory without a baseline, its bytes for each client
     contestants: tuple = ALL
     baseline: str | None = None  # name of the contestant the ratio is to, `{program}` in it being each one's own; None: the better other peer
     path: str = "/small"  # `{last}` in it is the number of the contestant's last route
     size: int = 100  # bytes of the answer's body
     clients: int = 64
-    threads: int = 1  # of wrk
+    threads: int = 1  # of wrk or h2load
     post: int = 0  # bytes of the request's body; 0: GET
     close: bool = False  # the client asks for `Connection: close` each time
     memory: bool = False  # the clients are idle, and what is measured is the memory that each of them takes
+    tls: bool = False  # between client and proxy
+    streams: int = 0  # requests of each client at a time, over HTTP/2; 0: HTTP/1.1
+    sessions: str = ""  # each request is on a TLS connection of its own, whose session is `new` or taken up again: `reuse`
     proxy_cores: str = "0"
-    load_cores: str = "1"  # of wrk and backend
+    load_cores: str = "1"  # of clients and backend
+
+    @property
+    def client(self) -> str:
+        """The program that makes the load."""
+        return "h2load" if self.streams else "openssl" if self.sessions else "wrk"
+
+    @property
+    def judged_by_ratio(self) -> bool:
+        """Whether the goal is a ratio, not bytes for each client."""
+        return not self.memory or self.baseline is not None
 
     def path_for(self, contestant: Contestant) -> str:
         """The path that clients of this contestant ask for."""
@@ -127,5 +140,20 @@ ROWS = (
         proxy_cores="0,1",
         load_cores="0,1",
     ),
+    Row("tls-small", "`small` over TLS", goal=0.95, tls=True),
+    Row("tls-1m", "`1m` over TLS", goal=0.90, path="/1m", size=1_048_576, tls=True),
+    Row("tls-handshake", "100-byte answer, a full TLS handshake for each request", goal=0.75, clients=16, tls=True, sessions="new"),
+    Row("tls-resumed", "100-byte answer, a TLS session resumed for each request", goal=0.95, clients=16, tls=True, sessions="reuse"),
+    Row("h2-small", "100-byte answer, HTTP/2, 16 clients of 16 streams", goal=1.00, clients=16, tls=True, streams=16),
+    Row("h2-20k", "20 KB answer, HTTP/2, 16 clients of 16 streams", goal=0.85, path="/20k", size=20_480, clients=16, tls=True, streams=16),
     Row("idle-memory", "memory for each of 10,000 idle keep-alive clients", goal=1_000, clients=10_000, memory=True),
+    Row(
+        "tls-idle-memory",
+        "memory for each of 5,000 idle keep-alive clients over TLS",
+        goal=1.00,
+        baseline="nginx",
+        clients=5_000,
+        memory=True,
+        tls=True,
+    ),
 )

@@ -102,7 +102,7 @@ def prepare_machine(options) -> dict:
     """Fails if anything is absent, raises limits, moves this script out of the way; gives the path of each program in the plan."""
     paths = {"nginx": "nginx", "haproxy": "haproxy", "lbd": options.lbd, "relay": options.relay or "cargo"}
     binaries = {contestant.program: paths[contestant.program] for _, contestants in options.plan for contestant in contestants}
-    process.need("taskset", "wrk", "nginx", *binaries.values())
+    process.need("taskset", "nginx", *binaries.values(), *clients_of(options.plan))
     cores = {int(core) for row, _ in options.plan for core in f"{row.proxy_cores},{row.load_cores}".split(",")}
     if not cores <= os.sched_getaffinity(0):
         raise Failure(f"needs cores {', '.join(map(str, sorted(cores)))}")
@@ -110,6 +110,13 @@ def prepare_machine(options) -> dict:
     process.allow_descriptors(idle + SPARE_DESCRIPTORS)
     os.sched_setaffinity(0, {OWN_CORE})
     return binaries
+
+
+def clients_of(plan: list) -> list:
+    """The programs that make the load, and what the rows need beside them."""
+    rows = [row for row, _ in plan]
+    beside = [name for row in rows for name in (["openssl"] if row.tls else []) + (["nghttp"] if row.streams else [])]
+    return [row.client for row in rows if not row.memory] + beside
 
 
 def build_relay(children) -> str:
