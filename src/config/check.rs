@@ -7,11 +7,12 @@ use std::{
 
 use super::{
     Config,
+    action::Action,
     diagnostic::Diagnostic,
     listener::Listener,
     pool::{Balance, Pool},
     reader::{Faults, nearest},
-    route::{Action, PathMatch, Route},
+    route::{PathMatch, Route},
 };
 
 /// Notes every fault in how the parts of `config` fit together.

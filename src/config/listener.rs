@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use super::{
     reader::{Section, Value},
     source::At,
+    tls::ListenerTls,
 };
 
 /// One entry of `[[listeners]]`.
@@ -32,6 +33,12 @@ pub struct Listener {
     /// Whether fields with `_` in their name are passed on. Many apps cannot tell `X_Real_IP` from
     /// `X-Real-IP`, so that anybody could forge the latter (nginx `underscores_in_headers`).
     pub underscores_in_headers: bool,
+    /// Clients speak TLS.
+    pub tls: Option<ListenerTls>,
+    /// Whether clients without TLS may speak HTTP/2 with prior knowledge (RFC 9113 section 3.3).
+    pub h2c: bool,
+    /// Requests that one HTTP/2 connection may have open (nginx `http2_max_concurrent_streams`).
+    pub max_streams: u32,
 }
 
 /// How long a client may take (nginx `client_header_timeout`, `client_body_timeout`, `send_timeout`, `keepalive_timeout`).
@@ -64,6 +71,9 @@ const DEFAULT_MAX_URI: usize = 8 << 10;
 /// Beyond this a head is an attack or a mistake, whatever the file says.
 const LARGEST_HEAD: u64 = 1 << 20;
 
+/// Twice nginx's 128: gRPC clients put every call on one connection and wait for room there.
+const DEFAULT_MAX_STREAMS: u32 = 256;
+
 impl Listener {
     pub(super) fn read(value: &Value<'_>) -> Option<Self> {
         let section = value.section("[[listeners]]")?;
@@ -85,13 +95,18 @@ impl Listener {
                 .get("underscores_in_headers")
                 .and_then(|v| v.boolean())
                 .unwrap_or(false),
+            tls: section.get("tls").and_then(|v| ListenerTls::read(&v)),
+            h2c: read_h2c(&section),
+            max_streams: section
+                .get("max_streams")
+                .and_then(|v| v.integer(1..=10_000))
+                .map_or(DEFAULT_MAX_STREAMS, |n| n.value),
         };
         if let Some(value) = section.get("proxy_protocol")
             && value.boolean() == Some(true)
         {
             value.fault("is not supported yet", "remove it or write false");
         }
-        section.not_yet("tls");
         section.finish();
         Some(listener)
     }
@@ -197,6 +212,21 @@ fn read_limit(section: &Section<'_>, key: &'static str) -> Option<usize> {
         return None;
     }
     usize::try_from(size).ok()
+}
+
+fn read_h2c(section: &Section<'_>) -> bool {
+    let is_tls = section.get("tls").is_some();
+    let Some(value) = section.get("h2c") else {
+        return false;
+    };
+    let allowed = value.boolean().unwrap_or(false);
+    if allowed && is_tls {
+        value.fault(
+            "stands beside `tls`",
+            "clients with TLS agree on HTTP/2 in the handshake: remove it",
+        );
+    }
+    allowed
 }
 
 fn read_via(value: &Value<'_>) -> Option<String> {

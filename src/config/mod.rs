@@ -12,6 +12,8 @@ mod source;
 mod units;
 
 // One kind of table each.
+mod action;
+mod certificate;
 mod headers;
 mod listener;
 mod log;
@@ -19,6 +21,7 @@ mod pool;
 mod route;
 mod server;
 mod template;
+mod tls;
 
 // How they fit together.
 mod check;
@@ -29,18 +32,21 @@ use toml::de::DeTable;
 
 use self::reader::{Faults, Section};
 pub use self::{
+    action::{Action, Forward},
+    certificate::{Certificate, crypto},
     diagnostic::{Diagnostic, Report, Severity},
     headers::HeaderEdits,
     listener::{ClientTimeouts, Listener},
     log::{AccessFormat, AccessTarget, Log},
     pool::{
-        Balance, HostSent, Keepalive, PeerTimeouts, Pool, Retry, RetryOn, RetryOverrides,
-        TimeoutOverrides,
+        Balance, HostSent, Keepalive, PeerProtocol, PeerTimeouts, Pool, Retry, RetryOn,
+        RetryOverrides, TimeoutOverrides,
     },
-    route::{Action, ErrorPage, Forward, HostMatch, PathMatch, Route},
+    route::{ErrorPage, HostMatch, PathMatch, Route},
     server::{ServerAddress, ServerSpec},
     source::{At, Position, SourceFile},
     template::{Part, Template, Variable},
+    tls::{Alpn, ClientAuth, ListenerTls, PeerTls, TlsVersion},
 };
 
 /// Everything that a file says, checked.
@@ -73,6 +79,17 @@ pub enum Control {
     Off,
     /// At this path and no other.
     Path(PathBuf),
+}
+
+impl Config {
+    /// The certificates that lbd shows, to clients and to servers.
+    pub fn certificates(&self) -> impl Iterator<Item = &Certificate> {
+        let to_clients = self.listeners.iter().filter_map(|l| l.tls.as_ref());
+        let to_servers = self.pools.iter().filter_map(|pool| pool.tls.as_ref());
+        to_clients
+            .flat_map(|tls| &tls.certificates)
+            .chain(to_servers.filter_map(|tls| tls.identity.as_ref()))
+    }
 }
 
 /// A file that can be used, and what its author may want to know.
@@ -179,6 +196,11 @@ fn read(section: Section<'_>) -> Config {
             .map(|value| tables(&value))
             .unwrap_or_default()
     };
+    let listeners: Vec<_> = entries("listeners")
+        .iter()
+        .filter_map(Listener::read)
+        .collect();
+    let https = action::to_https(&listeners);
     let config = Config {
         workers: section.get("workers").and_then(|v| read_workers(&v)),
         control: read_control(&section),
@@ -191,11 +213,11 @@ fn read(section: Section<'_>) -> Config {
             .get("log")
             .and_then(|v| Log::read(&v))
             .unwrap_or_default(),
-        listeners: entries("listeners")
+        listeners,
+        routes: entries("routes")
             .iter()
-            .filter_map(Listener::read)
+            .filter_map(|route| Route::read(route, &https))
             .collect(),
-        routes: entries("routes").iter().filter_map(Route::read).collect(),
         pools: read_pools(&section),
     };
     for key in ["admin", "streams", "notify", "vrrp", "discovery"] {

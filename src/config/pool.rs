@@ -6,6 +6,7 @@ use super::{
     reader::{Section, Value},
     server::ServerSpec,
     source::At,
+    tls::PeerTls,
 };
 
 /// One table below `[pools]`.
@@ -25,6 +26,19 @@ pub struct Pool {
     pub keepalive: Keepalive,
     /// The `Host` that servers see.
     pub host: HostSent,
+    /// What is spoken to them.
+    pub protocol: PeerProtocol,
+    /// They speak TLS.
+    pub tls: Option<PeerTls>,
+}
+
+/// What is spoken to a pool's servers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PeerProtocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2: with TLS if the pool has it, else by prior knowledge.
+    Http2,
 }
 
 /// How a server is chosen.
@@ -69,6 +83,8 @@ pub struct RetryOn {
     pub invalid_header: bool,
     /// Answers with these status codes.
     pub statuses: Vec<u16>,
+    /// gRPC answers without a message whose `grpc-status` is 14 (unavailable).
+    pub grpc_unavailable: bool,
 }
 
 /// How long a server may take (nginx `proxy_connect_timeout`, `proxy_send_timeout`, `proxy_read_timeout`).
@@ -129,6 +145,7 @@ impl Default for Retry {
                 timeout: true,
                 invalid_header: true,
                 statuses: Vec::new(),
+                grpc_unavailable: false,
             },
             tries: 0,
             timeout: Duration::ZERO,
@@ -184,7 +201,10 @@ impl PeerTimeouts {
 impl Pool {
     pub(super) fn read(name: At<String>, value: &Value<'_>) -> Option<Self> {
         let section = value.section(format!("[pools.{}]", *name))?;
+        let (protocol, tls) = read_protocol(&section);
         let pool = Self {
+            protocol,
+            tls,
             servers: ServerSpec::read_all(&section),
             balance: section
                 .get("balance")
@@ -212,9 +232,6 @@ impl Pool {
                 .unwrap_or(HostSent::Client),
             name,
         };
-        if let Some(protocol) = section.get("protocol") {
-            read_protocol(&protocol);
-        }
         for key in [
             "hash_key",
             "consistent",
@@ -222,7 +239,6 @@ impl Pool {
             "health",
             "queue",
             "slow_start",
-            "tls",
             "discovery",
         ] {
             section.not_yet(key);
@@ -251,19 +267,36 @@ fn read_balance(value: &Value<'_>) -> Option<Balance> {
     ])
 }
 
-fn read_protocol(value: &Value<'_>) {
-    if value.is_string()
-        && value
-            .string()
-            .is_some_and(|text| ["h2", "h2c"].contains(&text.as_str()))
-    {
-        value.fault(
-            "is not supported yet",
-            "\"http1\" is what lbd speaks to servers today",
-        );
-        return;
+/// `h2` is HTTP/2 inside TLS and `h2c` without, so the one implies `tls` and the other excludes it.
+fn read_protocol(section: &Section<'_>) -> (PeerProtocol, Option<PeerTls>) {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Word {
+        Http1,
+        H2c,
+        H2,
     }
-    value.word(&[("http1", ())]);
+    let protocol = section.get("protocol");
+    let tls = section.get("tls");
+    let word = protocol
+        .as_ref()
+        .and_then(|v| v.word(&[("http1", Word::Http1), ("h2c", Word::H2c), ("h2", Word::H2)]));
+    if word == Some(Word::H2c)
+        && let Some(tls) = &tls
+    {
+        tls.fault(
+            "stands beside protocol = \"h2c\", which is HTTP/2 without TLS",
+            "write protocol = \"h2\", or remove `tls`",
+        );
+    }
+    let tls = match (tls, &protocol) {
+        (Some(tls), _) => PeerTls::read(&tls),
+        (None, Some(protocol)) if word == Some(Word::H2) => Some(PeerTls::implied(protocol)),
+        (None, _) => None,
+    };
+    match word {
+        Some(Word::H2 | Word::H2c) => (PeerProtocol::Http2, tls),
+        Some(Word::Http1) | None => (PeerProtocol::Http1, tls),
+    }
 }
 
 fn read_host(value: &Value<'_>) -> Option<HostSent> {
@@ -331,10 +364,15 @@ impl RetryOn {
     }
 
     fn read_word(&mut self, item: &Value<'_>) {
-        let words: Vec<(&str, u16)> = [("error", 0), ("timeout", 1), ("invalid_header", 2)]
-            .into_iter()
-            .chain(RETRY_STATUSES)
-            .collect();
+        let words: Vec<(&str, u16)> = [
+            ("error", 0),
+            ("timeout", 1),
+            ("invalid_header", 2),
+            ("grpc_unavailable", 3),
+        ]
+        .into_iter()
+        .chain(RETRY_STATUSES)
+        .collect();
         if item.is_string() && item.string().is_some_and(|word| *word == "non_idempotent") {
             item.fault(
                 "has \"non_idempotent\" among its words",
@@ -346,6 +384,7 @@ impl RetryOn {
             Some(0) => self.error = true,
             Some(1) => self.timeout = true,
             Some(2) => self.invalid_header = true,
+            Some(3) => self.grpc_unavailable = true,
             Some(status) => self.statuses.push(status),
             None => {}
         }

@@ -99,6 +99,10 @@ impl<'a> Section<'a> {
             .collect()
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
     pub(super) fn error(&self, message: impl Into<String>, help: impl Into<String>) {
         self.faults
             .push(Diagnostic::error(self.span.clone(), message).help(help));
@@ -147,6 +151,14 @@ impl<'a> Value<'a> {
     pub(super) fn fault_at(&self, span: Range<usize>, message: impl AsRef<str>, help: &str) {
         self.faults.push(
             Diagnostic::error(span, format!("`{}` {}", self.name, message.as_ref())).help(help),
+        );
+    }
+
+    /// Notes something about this value that its author may want to know.
+    pub(super) fn warn(&self, message: impl AsRef<str>, help: &str) {
+        self.faults.push(
+            Diagnostic::warning(self.span(), format!("`{}` {}", self.name, message.as_ref()))
+                .help(help),
         );
     }
 

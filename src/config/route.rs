@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 use regex::Regex;
 
 use super::{
+    action::Action,
     headers::HeaderEdits,
-    pool::{RetryOverrides, TimeoutOverrides},
     reader::{Section, Value},
     source::At,
     template::Template,
@@ -58,40 +58,6 @@ pub enum HostMatch {
     Wildcard(String),
 }
 
-/// What is done with a request.
-#[derive(Clone, Debug)]
-pub enum Action {
-    /// It is forwarded to a server of a pool.
-    Forward(Forward),
-    /// It is sent elsewhere.
-    Redirect {
-        /// The `Location`.
-        to: Template,
-        /// 301, 302, 303, 307 or 308.
-        status: u16,
-    },
-    /// It is answered by lbd.
-    Respond {
-        /// Any final status.
-        status: u16,
-        /// The body.
-        body: Template,
-    },
-}
-
-/// How a request is forwarded.
-#[derive(Clone, Debug)]
-pub struct Forward {
-    /// The pool.
-    pub pool: At<String>,
-    /// What the matched prefix becomes on the way to the server.
-    pub replace_prefix: Option<String>,
-    /// Where this route retries differently from its pool.
-    pub retry: RetryOverrides,
-    /// Where this route is more or less patient than its pool.
-    pub timeouts: TimeoutOverrides,
-}
-
 /// A body for answers that lbd itself makes.
 #[derive(Clone, Debug)]
 pub struct ErrorPage {
@@ -124,10 +90,11 @@ impl std::fmt::Display for HostMatch {
 }
 
 impl Route {
-    pub(super) fn read(value: &Value<'_>) -> Option<Self> {
+    /// `https` is where clients are sent that shall use it.
+    pub(super) fn read(value: &Value<'_>, https: &Template) -> Option<Self> {
         let section = value.section("[[routes]]")?;
         let path = read_path(&section);
-        let action = read_action(&section, path.as_ref());
+        let action = Action::read(&section, path.as_ref(), https);
         let edits = |key| {
             section
                 .get(key)
@@ -212,7 +179,7 @@ fn read_match(value: &Value<'_>, is_final: bool) -> Option<At<PathMatch>> {
 }
 
 /// Holds a path against what requests are compared by: a path with `..` or `//` could never match.
-fn check_path(value: &Value<'_>, path: &str) -> Option<String> {
+pub(super) fn check_path(value: &Value<'_>, path: &str) -> Option<String> {
     let help = if !path.starts_with('/') {
         format!("a path starts with a slash: \"/{path}\"")
     } else if path.contains("//") {
@@ -283,108 +250,6 @@ fn read_hosts(value: &Value<'_>) -> Vec<At<HostMatch>> {
         );
     }
     value.strings().into_iter().filter_map(parse).collect()
-}
-
-fn read_action(section: &Section<'_>, path: Option<&At<PathMatch>>) -> Option<Action> {
-    let replace_prefix = section
-        .get("replace_prefix")
-        .and_then(|v| read_replace_prefix(&v, path));
-    let retry = section
-        .get("retry")
-        .and_then(|v| RetryOverrides::read(&v))
-        .unwrap_or_default();
-    let timeouts = section
-        .get("timeouts")
-        .and_then(|v| TimeoutOverrides::read(&v))
-        .unwrap_or_default();
-    let given: Vec<Value<'_>> = ["pool", "redirect", "respond"]
-        .into_iter()
-        .filter_map(|key| section.get(key))
-        .collect();
-    match given.as_slice() {
-        [value] => match value.name() {
-            "pool" => Some(Action::Forward(Forward {
-                pool: value.string()?,
-                replace_prefix,
-                retry,
-                timeouts,
-            })),
-            "redirect" => read_redirect(value),
-            _ => read_respond(value),
-        },
-        [] => {
-            section.error(
-                "a route without `pool`, `redirect` or `respond`",
-                "say what is done with its requests: pool = \"app_a\"",
-            );
-            None
-        }
-        [_, second, ..] => {
-            second.fault(
-                "stands beside another of `pool`, `redirect` and `respond`",
-                "a route does one of the three",
-            );
-            None
-        }
-    }
-}
-
-fn read_replace_prefix(value: &Value<'_>, path: Option<&At<PathMatch>>) -> Option<String> {
-    if path.is_some_and(|path| matches!(path.value, PathMatch::Regex(_))) {
-        value.fault(
-            "stands beside `regex`",
-            "only the prefix of a route with `path` or `exact` can be replaced",
-        );
-        return None;
-    }
-    check_path(value, &value.string()?)
-}
-
-fn read_redirect(value: &Value<'_>) -> Option<Action> {
-    let section = value.section("redirect")?;
-    let to = section.get("to");
-    if to.is_none() {
-        section.error(
-            "a redirect without `to`",
-            "say where: redirect = { to = \"https://$host$request_uri\" }",
-        );
-    }
-    let to = to.and_then(|v| read_template(&v));
-    let status = section.get("status").map_or(Some(308), |v| {
-        let status = v.integer(300..=399)?.value;
-        if ![301, 302, 303, 307, 308].contains(&status) {
-            v.fault("is no redirect", "301, 302, 303, 307 or 308");
-            return None;
-        }
-        u16::try_from(status).ok()
-    });
-    section.finish();
-    Some(Action::Redirect {
-        to: to?,
-        status: status?,
-    })
-}
-
-fn read_respond(value: &Value<'_>) -> Option<Action> {
-    let section = value.section("respond")?;
-    let status = section.get("status").map_or(Some(200), |v| {
-        v.integer(200..=599)
-            .and_then(|n| u16::try_from(n.value).ok())
-    });
-    let body = section
-        .get("body")
-        .map_or_else(|| Some(Template::default()), |v| read_template(&v));
-    section.finish();
-    Some(Action::Respond {
-        status: status?,
-        body: body?,
-    })
-}
-
-fn read_template(value: &Value<'_>) -> Option<Template> {
-    Template::parse(&value.string()?)
-        .map_err(|(message, help)| value.fault(message, &help))
-        .ok()
 }
 
 fn read_error_pages(value: &Value<'_>) -> Vec<ErrorPage> {

@@ -149,13 +149,8 @@ fn what_later_versions_will_know_is_refused_and_not_ignored() {
             "pool = \"app_a\"\n[[streams]]\nbind = \"1\"\n",
         ),
         ("[[listeners]]", "[admin]\nbind = \"1\"\n[[listeners]]"),
-        ("servers =", "protocol = \"h2\"\nservers ="),
         ("servers =", "balance = \"least_conn\"\nservers ="),
         ("servers =", "timeouts = { tunnel = \"1h\" }\nservers ="),
-        (
-            "bind = \"127.0.0.1:8100\"",
-            "bind = \"127.0.0.1:8100\"\ntls = {}",
-        ),
         (
             "bind = \"127.0.0.1:8100\"",
             "bind = \"127.0.0.1:8100\"\nproxy_protocol = true",
