@@ -35,23 +35,33 @@ use tokio::{
 use super::{
     socket::has_news,
     timer::{Deadline, Timer},
+    tls::{TlsClient, session::Session},
 };
+use crate::config::Alpn;
 
-/// A TCP connection.
+/// A TCP connection, in the clear or inside TLS.
 #[derive(Debug)]
 pub struct Stream {
-    // The borrow never lives across an await: each poll takes it anew.
+    // The borrows never live across an await: each poll takes them anew.
     socket: RefCell<Socket>,
+    tls: Option<Box<RefCell<Session>>>,
 }
 
 #[derive(Debug)]
-enum Socket {
+pub(super) enum Socket {
     /// Accepted, and never waited for.
     Fresh(std::net::TcpStream),
     /// Known to the reactor.
     Watched(TcpStream),
     /// The reactor would not have it.
     Lost,
+}
+
+/// What one system call has moved.
+pub(super) struct Moved {
+    pub(super) n: usize,
+    /// Whether it was as much as it could have been, so that there may be more, or room for more.
+    pub(super) all: bool,
 }
 
 impl Socket {
@@ -68,13 +78,12 @@ impl Socket {
         }
     }
 
-    /// Polls `attempt`, a system call that moves up to `most` bytes and does not wait.
-    fn poll_io(
+    /// Polls `attempt`, a system call that moves bytes and does not wait.
+    pub(super) fn poll_io(
         &mut self,
         cx: &mut Context<'_>,
         direction: Interest,
-        most: usize,
-        mut attempt: impl FnMut(BorrowedFd<'_>) -> Result<usize, Errno>,
+        mut attempt: impl FnMut(BorrowedFd<'_>) -> Result<Moved, Errno>,
     ) -> Poll<io::Result<usize>> {
         // Other tasks have their turn, too, however much there is to move.
         let turn = ready!(poll_proceed(cx));
@@ -83,7 +92,7 @@ impl Socket {
                 Err(Errno::WOULDBLOCK) => {}
                 result => {
                     turn.made_progress();
-                    return Poll::Ready(result.map_err(Into::into));
+                    return Poll::Ready(result.map(|moved| moved.n).map_err(Into::into));
                 }
             }
         }
@@ -93,11 +102,11 @@ impl Socket {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => {
                     turn.made_progress();
-                    if matches!(result, Ok(n) if (1..most).contains(&n)) {
+                    if matches!(result, Ok(Moved { n: 1.., all: false })) {
                         // That was all: when more can be moved, the reactor says so anew.
                         let _ = tcp.try_io(direction, || Err::<(), _>(Errno::WOULDBLOCK.into()));
                     }
-                    return Poll::Ready(result);
+                    return Poll::Ready(result.map(|moved| moved.n));
                 }
             }
             ready!(if direction.is_readable() {
@@ -114,7 +123,17 @@ impl Stream {
     pub(super) fn accepted(tcp: std::net::TcpStream) -> Self {
         Self {
             socket: RefCell::new(Socket::Fresh(tcp)),
+            tls: None,
         }
+    }
+
+    /// The connection, and none in its place.
+    pub fn take(&mut self) -> Self {
+        let none = Self {
+            socket: RefCell::new(Socket::Lost),
+            tls: None,
+        };
+        std::mem::replace(self, none)
     }
 
     /// Connects to `address`.
@@ -126,7 +145,24 @@ impl Stream {
         tcp.set_nodelay(true)?;
         Ok(Self {
             socket: RefCell::new(Socket::Watched(tcp)),
+            tls: None,
         })
+    }
+
+    /// Connects to `address`, which the file calls `authority`, and shakes hands as `tls` says.
+    ///
+    /// # Errors
+    /// The operating system's; `InvalidData` around rustls's.
+    pub async fn connect_secure(
+        address: SocketAddr,
+        tls: &TlsClient,
+        authority: &str,
+    ) -> io::Result<Self> {
+        let mut stream = Self::connect(address).await?;
+        let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        stream.secure(tls.connection(authority).map_err(invalid)?.into());
+        poll_fn(|cx| stream.poll_handshake(cx)).await?;
+        Ok(stream)
     }
 
     /// Reads at least one byte into `space`; 0 is the end.
@@ -147,33 +183,46 @@ impl Stream {
 
     /// Polls for at least one byte; 0 is the end.
     pub fn poll_read(&self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut socket = self.socket.borrow_mut();
+        if let Some(tls) = &self.tls {
+            return tls.borrow_mut().poll_read(&mut socket, cx, space);
+        }
         let most = space.len();
-        let read = |tcp: BorrowedFd<'_>| recv(tcp, &mut *space, RecvFlags::empty()).map(|(n, _)| n);
-        self.socket
-            .borrow_mut()
-            .poll_io(cx, Interest::READABLE, most, read)
+        let read = |tcp: BorrowedFd<'_>| {
+            let (n, _) = recv(tcp, &mut *space, RecvFlags::empty())?;
+            Ok(Moved { n, all: n == most })
+        };
+        socket.poll_io(cx, Interest::READABLE, read)
     }
 
-    /// Polls for at least one byte of `first` and then `second` to be taken.
-    fn poll_write(
+    /// Polls for at least one byte of `first` and then `second` to be taken. Whoever is told to wait offers
+    /// the same bytes again, with more behind them or not.
+    pub fn poll_write(
         &self,
         cx: &mut Context<'_>,
         first: &[u8],
         second: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let write = |tcp: BorrowedFd<'_>| match (first, second) {
-            // A plain send is cheaper than one that gathers.
-            (only, []) | ([], only) => send(tcp, only, SendFlags::NOSIGNAL),
-            _ => {
-                let both = [IoSlice::new(first), IoSlice::new(second)];
-                let mut nothing = SendAncillaryBuffer::default();
-                sendmsg(tcp, &both, &mut nothing, SendFlags::NOSIGNAL)
-            }
-        };
+        let mut socket = self.socket.borrow_mut();
+        if let Some(tls) = &self.tls {
+            let written = tls.borrow_mut().poll_write(&mut socket, cx, first, second);
+            return written.map(|written| written.and_then(some_written));
+        }
         let most = first.len() + second.len();
-        self.socket
-            .borrow_mut()
-            .poll_io(cx, Interest::WRITABLE, most, write)
+        let write = |tcp: BorrowedFd<'_>| {
+            let n = match (first, second) {
+                // A plain send is cheaper than one that gathers.
+                (only, []) | ([], only) => send(tcp, only, SendFlags::NOSIGNAL)?,
+                _ => {
+                    let both = [IoSlice::new(first), IoSlice::new(second)];
+                    let mut nothing = SendAncillaryBuffer::default();
+                    sendmsg(tcp, &both, &mut nothing, SendFlags::NOSIGNAL)?
+                }
+            };
+            Ok(Moved { n, all: n == most })
+        };
+        socket
+            .poll_io(cx, Interest::WRITABLE, write)
             .map(|written| written.and_then(some_written))
     }
 
@@ -227,6 +276,9 @@ impl Stream {
 
     /// Ready once a read is worth a try: bytes, an end or an error have arrived. A fresh connection always is.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.tls.as_ref().is_some_and(|tls| tls.borrow().has_news()) {
+            return Poll::Ready(());
+        }
         match &*self.socket.borrow() {
             Socket::Watched(tcp) => tcp.poll_read_ready(cx).map(drop),
             Socket::Fresh(_) | Socket::Lost => Poll::Ready(()),
@@ -235,8 +287,12 @@ impl Stream {
 
     /// Ready once the other side has closed its direction or the connection broke, while no byte waits to be read.
     pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut socket = self.socket.borrow_mut();
+        if let Some(tls) = &self.tls {
+            return tls.borrow_mut().poll_closed(&mut socket, cx);
+        }
         let mut byte = [0];
-        let peeked = match self.socket.borrow_mut().watched() {
+        let peeked = match socket.watched() {
             Ok(tcp) => tcp.poll_peek(cx, &mut ReadBuf::new(&mut byte)),
             Err(error) => Poll::Ready(Err(error)),
         };
@@ -249,6 +305,9 @@ impl Stream {
 
     /// Whether a connection that should be silent is still so, by what the last turn of the reactor saw; no system call if it is.
     pub fn is_quiet(&self) -> bool {
+        if let Some(tls) = &self.tls {
+            return tls.borrow_mut().is_quiet(&mut self.socket.borrow_mut());
+        }
         let mut byte = [0];
         match &*self.socket.borrow() {
             Socket::Watched(tcp) => {
@@ -261,6 +320,9 @@ impl Stream {
 
     /// The same, asked of the kernel: it also knows of an end that arrived this instant.
     pub fn is_quiet_now(&self) -> bool {
+        if self.tls.is_some() && !self.is_quiet() {
+            return false;
+        }
         match &*self.socket.borrow() {
             Socket::Watched(tcp) => !has_news(tcp),
             Socket::Fresh(tcp) => !has_news(tcp),
@@ -270,14 +332,24 @@ impl Stream {
 
     /// Tells the other side that nothing more will be written.
     pub fn shutdown(&self) {
+        self.say_goodbye();
         // The connection is given up either way; an error changes nothing.
         let _ = self.with_options(|socket| socket.shutdown(Shutdown::Write));
     }
 
     /// Makes closing the connection a reset, so that the other side cannot take what it has for the whole.
     pub fn reset_on_close(&self) {
+        if let Some(tls) = &self.tls {
+            tls.borrow_mut().is_abrupt = true;
+        }
         // A socket that refuses is already broken.
         let _ = self.with_options(|socket| socket.set_linger(Some(Duration::ZERO)));
+    }
+
+    fn say_goodbye(&self) {
+        if let Some(tls) = &self.tls {
+            tls.borrow_mut().say_goodbye(&mut self.socket.borrow_mut());
+        }
     }
 
     fn with_options(&self, set: impl FnOnce(SockRef<'_>) -> io::Result<()>) -> io::Result<()> {
@@ -286,6 +358,75 @@ impl Stream {
             Socket::Fresh(tcp) => set(SockRef::from(tcp)),
             Socket::Lost => Ok(()),
         }
+    }
+}
+
+/// TLS on top.
+impl Stream {
+    /// Has everything that follows go through `connection`, whose handshake comes first.
+    pub(super) fn secure(&mut self, connection: rustls::Connection) {
+        self.tls = Some(Box::new(RefCell::new(Session::new(connection))));
+    }
+
+    /// Shakes hands until `deadline`.
+    pub(super) async fn handshake(&self, timer: &Timer, deadline: Deadline) -> io::Result<()> {
+        timer
+            .limit(deadline, poll_fn(|cx| self.poll_handshake(cx)))
+            .await
+            .unwrap_or_else(timed_out)
+    }
+
+    fn poll_handshake(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(tls) = &self.tls else {
+            return Poll::Ready(Ok(()));
+        };
+        tls.borrow_mut()
+            .poll_handshake(&mut self.socket.borrow_mut(), cx)
+    }
+
+    /// What `look` finds in the TLS of the connection, if it has one.
+    pub(super) fn with_connection<T>(
+        &self,
+        look: impl FnOnce(&rustls::Connection) -> T,
+    ) -> Option<T> {
+        let tls = self.tls.as_ref()?;
+        Some(look(tls.borrow().connection()))
+    }
+
+    /// What the handshake agreed to speak inside TLS.
+    pub fn protocol(&self) -> Option<Alpn> {
+        let agreed = |tls: &rustls::Connection| {
+            [Alpn::H2, Alpn::Http11]
+                .into_iter()
+                .find(|alpn| tls.alpn_protocol() == Some(alpn.as_bytes()))
+        };
+        self.with_connection(agreed).flatten()
+    }
+
+    /// Whether the other side began with something that is not TLS.
+    pub(super) fn began_in_the_clear(&self) -> bool {
+        let tls = self.tls.as_ref();
+        tls.is_some_and(|tls| tls.borrow().began_in_the_clear())
+    }
+
+    /// Whether a byte of a handshake has come.
+    pub(super) fn has_begun(&self) -> bool {
+        let tls = self.tls.as_ref();
+        tls.is_some_and(|tls| tls.borrow().has_begun())
+    }
+
+    /// Gives up TLS and sends `answer`, as far as the socket takes it at once.
+    pub(super) async fn answer_in_the_clear(&mut self, answer: &[u8]) {
+        self.tls = None;
+        poll_fn(|cx| Poll::Ready(self.poll_write(cx, answer, &[]).is_ready())).await;
+        self.shutdown();
+    }
+}
+
+impl Drop for Stream {
+    /// An end inside TLS is said, so that nobody takes it for an accident or an attack (RFC 8446 section 6.1).
+    fn drop(&mut self) {
+        self.say_goodbye();
     }
 }
 

@@ -1,0 +1,88 @@
+//! From an accepted socket to a connection whose client is known: TLS, under the listener's deadline.
+
+use std::io;
+
+use rustls::{CertificateError, Connection, Error};
+
+use super::{
+    stream::Stream,
+    timer::{Deadline, Timer},
+    tls::{ClientIdentity, TlsServer},
+};
+use crate::config::Alpn;
+
+/// What a handshake has agreed on.
+#[derive(Debug)]
+pub struct Agreed {
+    /// What is spoken inside; `None`: the client named nothing.
+    pub protocol: Option<Alpn>,
+    /// Who the client is, if it has shown a certificate.
+    pub identity: Option<Box<ClientIdentity>>,
+}
+
+/// Shakes hands with the client at the other end of `stream`.
+///
+/// # Errors
+/// Why there is no connection, in words for a log; the client has been told as far as TLS can.
+pub async fn handshake(
+    stream: &mut Stream,
+    tls: &TlsServer,
+    timer: &Timer,
+    deadline: Deadline,
+) -> Result<Agreed, String> {
+    let connection = tls.connection().map_err(|error| error.to_string())?;
+    stream.secure(connection.into());
+    match stream.handshake(timer, deadline).await {
+        Ok(()) => Ok(Agreed {
+            protocol: stream.protocol(),
+            identity: stream.with_connection(identity).flatten(),
+        }),
+        Err(error) => {
+            if stream.began_in_the_clear() {
+                stream.answer_in_the_clear(USE_HTTPS).await;
+                return Err("no TLS: plain HTTP or another protocol".to_owned());
+            }
+            Err(failure(&error, stream.has_begun()))
+        }
+    }
+}
+
+/// nginx's "The plain HTTP request was sent to HTTPS port".
+const USE_HTTPS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nServer: lbd\r\nConnection: close\r\n\
+Content-Type: text/plain; charset=utf-8\r\nContent-Length: 42\r\n\r\n\
+400 Bad Request: this port speaks https:\r\n";
+
+fn identity(connection: &Connection) -> Option<Box<ClientIdentity>> {
+    let certificate = connection.peer_certificates()?.first()?;
+    Some(Box::new(ClientIdentity::of(certificate)))
+}
+
+/// Why a handshake failed, in words that name what an operator can do about it.
+pub fn failure(error: &io::Error, has_begun: bool) -> String {
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<Error>());
+    match (error.kind(), inner) {
+        (io::ErrorKind::TimedOut, _) => "timeout".to_owned(),
+        (io::ErrorKind::UnexpectedEof, _) if has_begun => "closed within the handshake".to_owned(),
+        (io::ErrorKind::UnexpectedEof, _) => "closed before the handshake".to_owned(),
+        (_, Some(Error::NoCertificatesPresented)) => "no client certificate".to_owned(),
+        (_, Some(Error::InvalidCertificate(reason))) => certificate(reason),
+        (_, Some(Error::AlertReceived(alert))) => format!("the other side said {alert:?}"),
+        (_, Some(error)) => error.to_string(),
+        (_, None) => error.to_string(),
+    }
+}
+
+fn certificate(reason: &CertificateError) -> String {
+    match reason {
+        CertificateError::UnknownIssuer => "certificate of an unknown authority".to_owned(),
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "certificate has expired".to_owned()
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "certificate is for another name".to_owned()
+        }
+        other => format!("certificate: {other}"),
+    }
+}
