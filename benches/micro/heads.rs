@@ -74,9 +74,13 @@ fn bench(
         None,
     ));
     let pools = HashMap::from([("p".to_owned(), pool)]);
-    let site = Site::new(&config.listeners[0], &config.routes, &pools, None);
+    let site = Site::new(&config.listeners[0], &config.routes, &pools, None).unwrap();
     let log = AccessLog::start(AccessSink::off()).expect("a thread can be started");
-    let context = Context::new(Box::new(Nothing), AccessWriter::new(log));
+    let context = Context::new(
+        Box::new(Nothing),
+        AccessWriter::new(log),
+        Default::default(),
+    );
     let heads = Heads::read(&context, &site, request(name), RESPONSE.as_bytes());
     let heads = heads.expect("they are good");
     let mut out = Vec::with_capacity(4096);

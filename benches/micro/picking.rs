@@ -23,7 +23,7 @@ fn pool(count: usize, keys: &str) -> Pool {
          [[routes]]\npath = \"/\"\npool = \"p\"\n\
          [pools.p]\nservers = [{servers}]\n{keys}"
     ));
-    Pool::new(config.pools[0].clone(), &Resolver::default(), None)
+    Pool::new(config.pools[0].clone(), &Resolver::default(), None).unwrap()
 }
 
 fn picks(bencher: Bencher<'_, '_>, pool: &Pool) {

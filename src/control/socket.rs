@@ -291,9 +291,9 @@ async fn answer(
                     first_line(&error.to_string())
                 );
                 let status = match &error {
-                    ReloadError::Faulty(_) | ReloadError::Unreadable { .. } => {
-                        StatusCode::UNPROCESSABLE_ENTITY
-                    }
+                    ReloadError::Faulty(_)
+                    | ReloadError::Unreadable { .. }
+                    | ReloadError::Expired { .. } => StatusCode::UNPROCESSABLE_ENTITY,
                     ReloadError::Refused(_) => StatusCode::CONFLICT,
                 };
                 (

@@ -6,11 +6,15 @@ use http::{Method, StatusCode};
 use tokio::time::Instant;
 
 use super::{
-    client::{After, Client},
+    client::{After, Client, ClientOutput},
     error::HttpError,
     exchange::Exchange,
-    h1::{write_field, write_length, write_status_line},
+    grpc::{Code, code_of, is_call, trailers},
+    h1::{Framing, RequestHead, write_status_line},
+    h2::HeadFields,
+    head::HeadWriter,
     headers::{touches, write_connection, write_date, write_set},
+    response::{Outbound, ResponseText},
     site::Route,
 };
 
@@ -24,6 +28,8 @@ pub(super) struct Answer<'a> {
     retry_after: Option<u64>,
     /// Whether nothing that the client sent after this request can be trusted.
     closes: bool,
+    /// What a gRPC call is told, in place of all else.
+    call: Option<(Code, String)>,
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -40,6 +46,16 @@ impl<'a> Answer<'a> {
             location: None,
             retry_after: None,
             closes: false,
+            call: None,
+        }
+    }
+
+    /// A gRPC call ends with `code`, because of `message`.
+    pub(super) fn call(code: Code, message: String) -> Self {
+        Self {
+            content_type: "application/grpc",
+            call: Some((code, message)),
+            ..Self::text(StatusCode::OK, Vec::new())
         }
     }
 
@@ -52,7 +68,17 @@ impl<'a> Answer<'a> {
     }
 
     /// What `error` looks like to the client: the route's page for it, or one line that names no internals.
-    pub(super) fn error(error: &HttpError, route: Option<&'a Route>) -> Self {
+    pub(super) fn error(
+        error: &HttpError,
+        request: Option<&RequestHead>,
+        route: Option<&'a Route>,
+    ) -> Self {
+        if request.is_some_and(is_call) {
+            let message = error
+                .detail()
+                .map_or_else(|| error.to_string(), str::to_owned);
+            return Self::call(code_of(error), message);
+        }
         let status = error.status();
         let text = Self {
             retry_after: error.retry_after(),
@@ -72,84 +98,122 @@ impl<'a> Answer<'a> {
     /// Sends it. A request body that has not arrived as a whole is not waited for.
     pub(super) async fn send(
         self,
-        client: &mut Client,
+        client: &mut Client<'_>,
         exchange: &mut Exchange<'_>,
         route: Option<&Route>,
     ) -> After {
         let is_read = !self.closes && client.discard_body(&mut exchange.body);
         let wants_more = exchange.request().is_some_and(|request| request.keep_alive);
         let keep_alive = is_read && wants_more && !exchange.context.drain.is_draining();
-        let out = self.render(exchange, route, keep_alive);
+        let has_body = self.may_have_body() && !is_head(exchange);
+        let (head, framing) = self.head(client, exchange, route, keep_alive);
         exchange.status = Some(self.status);
-        exchange.bytes = if is_head(exchange) {
-            0
-        } else {
-            self.body.len() as u64
+        exchange.bytes = if has_body { self.body.len() as u64 } else { 0 };
+        let output = ClientOutput {
+            sink: client.sink(),
+            timer: client.timer(),
+            patience: exchange.site.timeouts.send,
         };
-        match client.write_all(&out, exchange.site.timeouts.send).await {
+        let mut outbound = Outbound::new(output, head, framing);
+        let sent = async {
+            if has_body {
+                outbound.payload(&self.body).await?;
+            }
+            outbound.finish(None).await
+        };
+        match sent.await {
             Err(_) => After::Close,
             Ok(()) if keep_alive => After::KeepAlive(Instant::now()),
             Ok(()) => After::Linger,
         }
     }
 
-    fn render(&self, exchange: &Exchange<'_>, route: Option<&Route>, keep_alive: bool) -> Vec<u8> {
-        let mut out = Vec::with_capacity(512 + self.body.len());
-        let has_body = !matches!(
-            self.status,
-            StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
-        );
-        write_status_line(
-            &mut out,
-            self.status,
-            self.status
-                .canonical_reason()
-                .unwrap_or_default()
-                .as_bytes(),
-        );
+    fn head(
+        &self,
+        client: &Client<'_>,
+        exchange: &Exchange<'_>,
+        route: Option<&Route>,
+        keep_alive: bool,
+    ) -> (ResponseText, Framing) {
+        let head = match client {
+            Client::Http1(_) => {
+                let mut out = Vec::with_capacity(512 + self.body.len());
+                let reason = self.status.canonical_reason().unwrap_or_default();
+                write_status_line(&mut out, self.status, reason.as_bytes());
+                self.write_fields(&mut out, exchange, route, keep_alive);
+                out.extend_from_slice(b"\r\n");
+                ResponseText::Http1(out)
+            }
+            Client::Http2(_) => {
+                let mut fields = HeadFields::default();
+                self.write_fields(&mut fields, exchange, route, keep_alive);
+                ResponseText::http2(self.status, fields)
+            }
+        };
+        (head, Framing::Length(self.body.len() as u64))
+    }
+
+    /// Whether its status is one that has a body.
+    fn may_have_body(&self) -> bool {
+        self.call.is_none()
+            && !matches!(
+                self.status,
+                StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
+            )
+    }
+
+    fn write_fields(
+        &self,
+        out: &mut impl HeadWriter,
+        exchange: &Exchange<'_>,
+        route: Option<&Route>,
+        keep_alive: bool,
+    ) {
+        let has_body = self.may_have_body();
         let is_edited =
             |name: &str| route.is_some_and(|route| touches(&route.response_headers, name));
         if !is_edited("Server") {
-            write_field(&mut out, "Server", b"lbd");
+            out.field("Server", b"lbd");
         }
         if !is_edited("Date") {
-            write_date(&mut out, exchange);
+            write_date(out, exchange);
         }
-        if has_body && !is_edited("Content-Type") {
-            write_field(&mut out, "Content-Type", self.content_type.as_bytes());
+        if (has_body || self.call.is_some()) && !is_edited("Content-Type") {
+            out.field("Content-Type", self.content_type.as_bytes());
         }
-        self.write_own_fields(&mut out);
+        self.write_own_fields(out);
         if let Some(route) = route {
-            write_set(&mut out, &route.response_headers, exchange);
+            write_set(out, &route.response_headers, exchange);
         }
         if has_body || self.status == StatusCode::RESET_CONTENT {
-            write_length(&mut out, if has_body { self.body.len() as u64 } else { 0 });
+            let length = if has_body { self.body.len() } else { 0 };
+            let length = itoa::Buffer::new().format(length).to_owned();
+            out.field("Content-Length", length.as_bytes());
         }
         match exchange.request() {
-            Some(request) => write_connection(&mut out, request, keep_alive),
-            None => write_field(&mut out, "Connection", b"close"),
+            Some(request) => write_connection(out, request, keep_alive),
+            None => out.of_connection("Connection", b"close"),
         }
-        out.extend_from_slice(b"\r\n");
-        if has_body && !is_head(exchange) {
-            out.extend_from_slice(&self.body);
-        }
-        out
     }
 
     /// Appends the fields without which the status means nothing.
-    fn write_own_fields(&self, out: &mut Vec<u8>) {
+    fn write_own_fields(&self, out: &mut impl HeadWriter) {
+        if let Some((code, message)) = &self.call {
+            for field in trailers(*code, message).iter() {
+                out.pass(&field);
+            }
+        }
         if let Some(location) = &self.location {
-            write_field(out, "Location", location);
+            out.field("Location", location);
         }
         if let Some(seconds) = self.retry_after {
-            write_field(
-                out,
+            out.field(
                 "Retry-After",
                 itoa::Buffer::new().format(seconds).as_bytes(),
             );
         }
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
-            write_field(out, "Allow", ALLOWED);
+            out.field("Allow", ALLOWED);
         }
     }
 }

@@ -55,7 +55,7 @@ impl<'c> Heads<'c> {
             site,
             route,
             response,
-            client: ClientSeen::new(([10, 0, 0, 9], 40_000).into(), 8100),
+            client: ClientSeen::new(([10, 0, 0, 9], 40_000).into(), 8100, false),
             times: Times {
                 started: now,
                 arrived: now,

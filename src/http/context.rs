@@ -5,8 +5,8 @@ use std::{fmt, net::SocketAddr, rc::Rc, sync::Arc};
 use super::site::Site;
 use crate::{
     net::{BufferPool, Drain, Timers},
-    telemetry::{AccessWriter, Clock},
-    upstream::Keepalive,
+    telemetry::{AccessWriter, Clock, Troubles},
+    upstream::{Keepalive, Multiplexed},
 };
 
 /// Where connections learn what their listener serves now.
@@ -28,6 +28,8 @@ pub struct Context {
     pub sites: Box<dyn SiteSource>,
     /// Idle connections to peers.
     pub keepalive: Keepalive,
+    /// Connections to peers that requests share.
+    pub multiplexed: Multiplexed,
     /// Spare buffers.
     pub buffers: BufferPool,
     /// Deadlines.
@@ -38,19 +40,23 @@ pub struct Context {
     pub access: AccessWriter,
     /// When it is time to go.
     pub drain: Drain,
+    /// What goes wrong, counted.
+    pub troubles: Arc<Troubles>,
 }
 
 impl Context {
     /// A worker's context with nothing in it yet.
-    pub fn new(sites: Box<dyn SiteSource>, access: AccessWriter) -> Self {
+    pub fn new(sites: Box<dyn SiteSource>, access: AccessWriter, troubles: Arc<Troubles>) -> Self {
         Self {
             sites,
             keepalive: Keepalive::default(),
+            multiplexed: Multiplexed::default(),
             buffers: BufferPool::default(),
             timers: Timers::new(),
             clock: Clock::new(),
             access,
             drain: Drain::default(),
+            troubles,
         }
     }
 }

@@ -12,21 +12,21 @@ use std::{
     time::Duration,
 };
 
-use http::{StatusCode, Version};
+use http::StatusCode;
 use tokio::time::Instant;
 
 use super::{
     client::{Client, ClientInput, ClientOutput},
     error::HttpError,
     h1::{InvalidResponse, RequestHead, ResponseHead, parse_response},
-    headers::write_informational,
+    peer::{Arrived, PeerLink, ResponseSource, poll_head},
     upload::{Upload, UploadError},
     watch::Watch,
 };
 use crate::{
     config::{ClientTimeouts, PeerTimeouts},
-    net::{Buffer, BufferPool, BufferSize, Stream, Timer},
-    upstream::{Connection, Failure, FailureKind},
+    net::{BufferPool, BufferSize, Timer},
+    upstream::{Failure, FailureKind},
 };
 
 /// A peer's head beyond this is no answer.
@@ -34,9 +34,7 @@ const MAX_HEAD: usize = 64 << 10;
 
 /// A peer that has answered.
 pub(super) struct Answered {
-    pub(super) connection: Connection,
-    /// What came behind the head.
-    pub(super) input: Buffer,
+    pub(super) link: PeerLink,
     pub(super) response: ResponseHead,
 }
 
@@ -71,8 +69,7 @@ pub(super) struct Patience {
 
 /// One try on one connection.
 pub(super) struct Conversation<'r> {
-    connection: Connection,
-    input: Buffer,
+    link: PeerLink,
     buffers: &'r BufferPool,
     request: &'r RequestHead,
     patience: Patience,
@@ -97,15 +94,14 @@ struct State {
 impl<'r> Conversation<'r> {
     /// One that begins at `since`, which is now or a moment ago.
     pub(super) fn new(
-        connection: Connection,
+        link: PeerLink,
         buffers: &'r BufferPool,
         request: &'r RequestHead,
         patience: Patience,
         since: Instant,
     ) -> Self {
         Self {
-            connection,
-            input: Buffer::default(),
+            link,
             buffers,
             request,
             patience,
@@ -117,40 +113,48 @@ impl<'r> Conversation<'r> {
     /// Sends what `upload` has begun and waits for the head of the response. The buffer goes back if there is none.
     pub(super) async fn run(
         mut self,
-        client: &mut Client,
+        client: &mut Client<'_>,
         upload: &mut Upload<'_>,
     ) -> Result<Answered, TryError> {
         match self.exchange(client, upload).await {
             Ok(response) => Ok(Answered {
-                connection: self.connection,
-                input: self.input,
+                link: self.link,
                 response,
             }),
             Err(error) => {
-                self.buffers.give(self.input);
+                self.give_up(&error);
                 Err(error)
+            }
+        }
+    }
+
+    fn give_up(self, error: &TryError) {
+        match self.link {
+            PeerLink::Http1 { input, .. } => self.buffers.give(input),
+            PeerLink::Http2(stream) => {
+                // Whoever is silent on one stream may be silent on all.
+                if let TryError::Peer { failure, .. } = error
+                    && failure.kind == FailureKind::Timeout
+                {
+                    stream.slot.retire();
+                }
             }
         }
     }
 
     async fn exchange(
         &mut self,
-        client: &mut Client,
+        client: &mut Client<'_>,
         upload: &mut Upload<'_>,
     ) -> Result<ResponseHead, TryError> {
         let Patience {
             client: of_client,
             peer: of_peer,
         } = self.patience;
-        let Client {
-            stream,
-            input,
-            timer,
-        } = client;
-        let (stream, timer) = (&*stream, &*timer);
+        let (source, sink, timer) = client.split();
         let state = &self.state;
         let waits_for_100 =
-            self.request.expects_continue && !upload.received_any() && input.is_empty();
+            self.request.expects_continue && !upload.received_any() && source.is_empty();
         state.waits_for_100.set(waits_for_100);
         // A client that waits for 100 waits for the peer, which has its own time for that.
         let body_patience = if waits_for_100 {
@@ -158,35 +162,33 @@ impl<'r> Conversation<'r> {
         } else {
             of_client.body
         };
-        let peer = &self.connection.stream;
-        let mut source = ClientInput {
-            stream,
-            input,
+        let mut input = ClientInput {
+            source,
             buffers: self.buffers,
             has_come: &state.body_came,
             timer,
             patience: body_patience,
         };
+        let (mut peer, source) = self.link.split();
         let mut head = HeadReader {
-            peer,
-            input: &mut self.input,
+            source,
             buffers: self.buffers,
             request: self.request,
             client: ClientOutput {
-                stream,
+                sink,
                 timer,
                 patience: of_client.send,
             },
             state,
         };
-        let mut sending = pin!(upload.run(&mut source, peer, timer, of_peer.send));
+        let mut sending = pin!(upload.run(&mut input, &mut peer, timer, of_peer.send));
         let mut reading = pin!(head.read());
         let mut turn = PeersTurn {
             timer,
             patience: of_peer.read,
             since: Some(self.since),
         };
-        let mut watch = Watch::new(stream, timer, self.since);
+        let mut watch = Watch::new(sink, timer, self.since);
         let mut sent: Option<Result<(), Failure>> = None;
         poll_fn(|cx| {
             if sent.is_none()
@@ -243,16 +245,13 @@ fn outcome_of_sending(
         Ok(()) => Ok(Ok(())),
         Err(UploadError::Client(error)) => Err(TryError::Client(error)),
         Err(UploadError::Gone) => Err(TryError::Gone),
-        Err(UploadError::Peer { error, sent_any }) => {
-            let failure = Failure::sending(&error, sent_any);
-            match failure.kind {
-                FailureKind::Timeout => Err(TryError::Peer {
-                    failure,
-                    heard: state.heard.get(),
-                }),
-                _ => Ok(Err(failure)),
-            }
-        }
+        Err(UploadError::Peer(failure)) => match failure.kind {
+            FailureKind::Timeout => Err(TryError::Peer {
+                failure,
+                heard: state.heard.get(),
+            }),
+            _ => Ok(Err(failure)),
+        },
     }
 }
 
@@ -291,6 +290,13 @@ impl State {
         }
     }
 
+    fn broke(&self, failure: Failure) -> TryError {
+        TryError::Peer {
+            failure,
+            heard: self.heard.get(),
+        }
+    }
+
     fn invalid(&self, reason: &'static str) -> TryError {
         let failure = Failure {
             kind: FailureKind::InvalidHeader,
@@ -306,8 +312,7 @@ impl State {
 
 /// Reads the head of a response, passing informational ones on.
 struct HeadReader<'h> {
-    peer: &'h Stream,
-    input: &'h mut Buffer,
+    source: ResponseSource<'h>,
     buffers: &'h BufferPool,
     request: &'h RequestHead,
     client: ClientOutput<'h>,
@@ -316,35 +321,51 @@ struct HeadReader<'h> {
 
 impl HeadReader<'_> {
     async fn read(&mut self) -> Result<ResponseHead, TryError> {
+        loop {
+            let head = match &mut self.source {
+                ResponseSource::Http1 { .. } => self.read_text().await?,
+                ResponseSource::Http2 { response, body } => {
+                    let arrived = poll_fn(|cx| poll_head(response, body, cx)).await;
+                    self.state.note();
+                    match arrived.map_err(|failure| self.state.broke(failure))? {
+                        Arrived::Informational(head) | Arrived::Final(head) => head,
+                    }
+                }
+            };
+            if !head.status.is_informational() {
+                return Ok(head);
+            }
+            self.pass_on(&head).await?;
+        }
+    }
+
+    /// Reads HTTP/1.1's text up to the end of a head.
+    async fn read_text(&mut self) -> Result<ResponseHead, TryError> {
+        let ResponseSource::Http1 { stream, input } = &mut self.source else {
+            return Err(self.state.invalid("no text"));
+        };
         let state = self.state;
         loop {
             // At first there is nothing to parse.
-            let parsed = match self.input.data() {
+            let parsed = match input.data() {
                 [] => Ok(None),
                 data => parse_response(data, &self.request.method),
             };
             match parsed {
                 Ok(Some((head, length))) => {
-                    self.input.consume(length);
-                    if !head.status.is_informational() {
-                        return Ok(head);
-                    }
-                    self.pass_on(&head).await?;
-                    continue;
+                    input.consume(length);
+                    return Ok(head);
                 }
-                Ok(None) if self.input.len() >= MAX_HEAD => {
+                Ok(None) if input.len() >= MAX_HEAD => {
                     return Err(state.invalid("header too large"));
                 }
                 Ok(None) => {}
                 Err(InvalidResponse(reason)) => return Err(state.invalid(reason)),
             }
-            let n = poll_fn(|cx| {
-                self.buffers
-                    .poll_fill(cx, self.peer, self.input, BufferSize::Long)
-            })
-            .await;
-            match n.map_err(|error| state.failed(&error))? {
-                0 if !self.input.is_empty() => {
+            let fill =
+                |cx: &mut Context<'_>| self.buffers.poll_fill(cx, stream, input, BufferSize::Long);
+            match poll_fn(fill).await.map_err(|error| state.failed(&error))? {
+                0 if !input.is_empty() => {
                     return Err(state.invalid("closed within the header"));
                 }
                 0 => return Err(state.failed(&io::ErrorKind::UnexpectedEof.into())),
@@ -363,18 +384,12 @@ impl HeadReader<'_> {
             StatusCode::CONTINUE => self.state.waits_for_100.replace(false),
             _ => true,
         };
-        if !is_wanted || self.request.version != Version::HTTP_11 {
+        if !is_wanted || self.request.is_http_10() {
             return Ok(());
         }
-        let mut out = Vec::with_capacity(256);
-        write_informational(&mut out, head);
         self.state.heard.set(Heard::PassedOn);
         self.state.passes_on.set(true);
-        let client = &mut self.client;
-        let written = client
-            .stream
-            .write_all(&out, &[], client.timer, client.patience)
-            .await;
+        let written = self.client.informational(head).await;
         self.state.passes_on.set(false);
         written.map_err(|_| TryError::Gone)
     }

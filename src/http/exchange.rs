@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use http::StatusCode;
+use http::{StatusCode, Version};
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
@@ -20,6 +20,7 @@ use super::{
     site::Site,
 };
 use crate::{
+    net::ClientIdentity,
     telemetry::{AccessRecord, Attempt, AttemptResult},
     upstream::Peer,
 };
@@ -39,6 +40,8 @@ pub(super) struct Exchange<'c> {
     /// What of the request's body is still to come from the client.
     pub(super) body: Decoder,
     pub(super) client: ClientSeen,
+    /// Who the client has proved to be.
+    pub(super) identity: Option<&'c ClientIdentity>,
     request_id: RequestId,
     pub(super) times: Times,
     /// The status that was sent.
@@ -82,12 +85,12 @@ enum RequestId {
 }
 
 impl ClientSeen {
-    pub(super) fn new(connected: SocketAddr, port: u16) -> Self {
+    pub(super) fn new(connected: SocketAddr, port: u16, is_https: bool) -> Self {
         Self {
             connected,
             address: connected.ip().to_canonical(),
             is_trusted_proxy: false,
-            is_https: false,
+            is_https,
             port,
         }
     }
@@ -98,10 +101,9 @@ impl ClientSeen {
             return;
         }
         self.is_trusted_proxy = true;
-        self.is_https = request
-            .fields
-            .get(Name::XForwardedProto)
-            .is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"));
+        if let Some(proto) = request.fields.get(Name::XForwardedProto) {
+            self.is_https = proto.eq_ignore_ascii_case(b"https");
+        }
         // From the right: the last address that no trusted proxy added is the client's; what stands
         // to the left of it, anybody may have written.
         let mut members: Vec<&[u8]> = request
@@ -149,7 +151,10 @@ impl<'c> Exchange<'c> {
         let mut exchange = Self::unreadable(context, site, client, times.started);
         exchange.times = times;
         exchange.request = Some(request);
-        exchange.body = Decoder::new(request.body);
+        exchange.body = match request.version {
+            Version::HTTP_2 => Decoder::elsewhere(request.body),
+            _ => Decoder::new(request.body),
+        };
         exchange.request_id = request_id;
         exchange
     }
@@ -168,6 +173,7 @@ impl<'c> Exchange<'c> {
             line: Vec::new(),
             body: Decoder::new(Framing::None),
             client,
+            identity: None,
             request_id: RequestId::Sent,
             times: Times {
                 started,

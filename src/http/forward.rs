@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, cell::Cell};
 
-use http::{StatusCode, Version};
+use http::StatusCode;
 use tokio::time::Instant;
 
 use super::{
@@ -11,25 +11,33 @@ use super::{
     conversation::{Answered, Conversation, Heard, Patience, TryError},
     error::HttpError,
     exchange::Exchange,
+    grpc,
     h1::{Decoder, Framing, RequestHead, ResponseHead},
-    headers::{ClientHead, PeerHead, write_client_head, write_peer_head},
+    h2::HeadFields,
+    headers::{
+        ClientHead, PeerHead, write_client_fields, write_client_head, write_peer_fields,
+        write_peer_head,
+    },
     location::Rewrite,
     path::Path,
+    peer::{PeerLink, PeerStream},
     relay::{Relay, RelayError, framing_for_client, while_sending},
+    response::{Outbound, ResponseText},
     site::{Forward, Route},
     upload::Upload,
     watch::unless_gone,
 };
 use crate::{
-    config::HostSent,
+    config::{HostSent, PeerProtocol},
     upstream::{
-        Connection, FailureKind, Lease, NoLivePeer, PeerId, PickContext, TrySoFar, connect,
+        Connection, FailureKind, Lease, NoLivePeer, PeerId, PickContext, Slot, TrySoFar, Way,
+        connect,
     },
 };
 
 /// A request on its way to a pool.
-pub(super) struct Forwarding<'f, 'c> {
-    pub(super) client: &'f mut Client,
+pub(super) struct Forwarding<'f, 'k, 'c> {
+    pub(super) client: &'f mut Client<'k>,
     pub(super) exchange: &'f mut Exchange<'c>,
     pub(super) request: &'f RequestHead,
     pub(super) route: &'f Route,
@@ -37,13 +45,14 @@ pub(super) struct Forwarding<'f, 'c> {
     pub(super) path: &'f Path<'f>,
 }
 
-impl Forwarding<'_, '_> {
+impl Forwarding<'_, '_, '_> {
     /// Forwards the request and relays the response.
     ///
     /// # Errors
     /// What the client is to be told, if nothing was sent to it yet.
     pub(super) async fn run(mut self) -> Result<After, HttpError> {
         let mut upload = Upload::new(
+            self.request.version,
             self.request.body,
             self.route.max_body,
             &self.route.request_headers,
@@ -76,9 +85,7 @@ impl Forwarding<'_, '_> {
                 Ok(answered) => {
                     let status = answered.response.status;
                     self.exchange.answered(status, now);
-                    if !policy.lists(status)
-                        || !policy.turns_away(method, self.so_far(&tried, now, upload))
-                    {
+                    if !self.is_turned_away(&answered, self.so_far(&tried, now, upload)) {
                         lease.succeeded(now);
                         return Ok(Some((answered, lease)));
                     }
@@ -108,6 +115,15 @@ impl Forwarding<'_, '_> {
         }
     }
 
+    /// Whether an answer is thrown away for another peer's.
+    fn is_turned_away(&self, answered: &Answered, so_far: TrySoFar) -> bool {
+        let policy = &self.forward.retry;
+        if grpc::is_unavailable(&answered.response) && policy.lists_grpc_unavailable() {
+            return policy.turns_away_unavailable(so_far);
+        }
+        policy.lists(answered.response.status) && policy.turns_away(&self.request.method, so_far)
+    }
+
     fn so_far(&self, tried: &[PeerId], now: Instant, upload: &Upload<'_>) -> TrySoFar {
         TrySoFar {
             tries: tried.len() + 1,
@@ -132,30 +148,69 @@ impl Forwarding<'_, '_> {
         upload: &mut Upload<'_>,
         now: Instant,
     ) -> Result<Answered, TryError> {
+        match self.forward.pool.transport().protocol {
+            PeerProtocol::Http1 => self.try_connection(lease, upload, now).await,
+            PeerProtocol::Http2 => self.try_stream(lease, upload, now).await,
+        }
+    }
+
+    /// One try in HTTP/1.1.
+    async fn try_connection(
+        &mut self,
+        lease: &Lease,
+        upload: &mut Upload<'_>,
+        now: Instant,
+    ) -> Result<Answered, TryError> {
         let context = self.exchange.context;
+        let transport = self.forward.pool.transport();
         let is_safe_twice = self
             .forward
             .retry
             .may_send_again(&self.request.method, true);
-        if let Some(connection) = context.keepalive.take(lease.peer())
+        if let Some(connection) = context.keepalive.take(lease.peer(), transport)
             && (is_safe_twice || connection.stream.is_quiet_now())
         {
             self.exchange.connected(now);
             match self.converse(connection, lease, upload, now).await {
-                Err(TryError::Peer {
-                    failure,
-                    heard: Heard::Nothing,
-                }) if failure.kind == FailureKind::Error
-                    && upload.is_replayable()
-                    && (is_safe_twice || !failure.sent) => {}
+                Err(error) if may_be_replaced(&error, upload, is_safe_twice) => {}
                 outcome => return outcome,
             }
         }
-        let connecting = connect(lease, &self.client.timer, self.forward.timeouts.connect);
+        let patience = self.forward.timeouts.connect;
+        let connecting = connect(transport, lease, self.client.timer(), patience);
         let connection = unless_gone(self.client, now, connecting).await?;
         let now = Instant::now();
         self.exchange.connected(now);
         self.converse(connection, lease, upload, now).await
+    }
+
+    /// One try in HTTP/2. A connection may have gone away since it was used last, like any other; and a peer
+    /// may refuse a stream that it has not looked at.
+    async fn try_stream(
+        &mut self,
+        lease: &Lease,
+        upload: &mut Upload<'_>,
+        mut now: Instant,
+    ) -> Result<Answered, TryError> {
+        let policy = &self.forward.retry;
+        let is_safe_twice = policy.may_send_again(&self.request.method, true);
+        loop {
+            let way = Way {
+                lease,
+                transport: self.forward.pool.transport(),
+                limits: &self.forward.pool.config().keepalive,
+                timer: self.client.timer(),
+                patience: self.forward.timeouts.connect,
+            };
+            let connecting = self.exchange.context.multiplexed.slot(&way);
+            let (slot, is_reused) = unless_gone(self.client, now, connecting).await?;
+            now = Instant::now();
+            self.exchange.connected(now);
+            match self.converse_on(slot, lease, upload, now).await {
+                Err(error) if is_reused && may_be_replaced(&error, upload, is_safe_twice) => {}
+                outcome => return outcome,
+            }
+        }
     }
 
     /// Sends the request on `connection` and waits for the head of the response.
@@ -166,32 +221,72 @@ impl Forwarding<'_, '_> {
         upload: &mut Upload<'_>,
         now: Instant,
     ) -> Result<Answered, TryError> {
-        upload.begin(self.peer_head(lease, upload));
+        let mut head = Vec::with_capacity(1024);
+        let target = self.target();
+        write_peer_head(
+            &mut head,
+            self.exchange,
+            self.request,
+            &self.peer_head(lease, upload, &target),
+        );
+        upload.begin(head);
+        self.hear(PeerLink::http1(connection), upload, now).await
+    }
+
+    /// The same on a stream.
+    async fn converse_on(
+        &mut self,
+        slot: Slot,
+        lease: &Lease,
+        upload: &mut Upload<'_>,
+        now: Instant,
+    ) -> Result<Answered, TryError> {
+        let mut fields = HeadFields::default();
+        let target = self.target();
+        let head = self.peer_head(lease, upload, &target);
+        write_peer_fields(&mut fields, self.exchange, self.request, &head);
+        let is_https = self.forward.pool.config().tls.is_some();
+        let unfit = HttpError::client(StatusCode::BAD_REQUEST, "no request for HTTP/2");
+        let request = fields
+            .into_request(self.request.method.clone(), &target, is_https)
+            .ok_or(TryError::Client(unfit))?;
+        upload.begin_stream();
+        let failed = |failure| TryError::Peer {
+            failure,
+            heard: Heard::Nothing,
+        };
+        let stream = PeerStream::open(slot, request, upload.is_empty()).map_err(failed)?;
+        self.hear(PeerLink::Http2(stream), upload, now).await
+    }
+
+    async fn hear(
+        &mut self,
+        link: PeerLink,
+        upload: &mut Upload<'_>,
+        now: Instant,
+    ) -> Result<Answered, TryError> {
         let patience = Patience {
             client: self.exchange.site.timeouts,
             peer: self.forward.timeouts,
         };
-        let conversation = Conversation::new(
-            connection,
-            &self.exchange.context.buffers,
-            self.request,
-            patience,
-            now,
-        );
+        let buffers = &self.exchange.context.buffers;
+        let conversation = Conversation::new(link, buffers, self.request, patience, now);
         conversation.run(self.client, upload).await
     }
 
-    fn peer_head(&self, lease: &Lease, upload: &Upload<'_>) -> Vec<u8> {
-        let peer = PeerHead {
+    fn peer_head<'h>(
+        &'h self,
+        lease: &'h Lease,
+        upload: &Upload<'_>,
+        target: &'h [u8],
+    ) -> PeerHead<'h> {
+        PeerHead {
             route: self.route,
-            target: &self.target(),
+            target,
             host: self.host_sent(lease),
             framing: self.request.body,
             expects_continue: self.request.expects_continue && !upload.received_any(),
-        };
-        let mut head = Vec::with_capacity(1024);
-        write_peer_head(&mut head, self.exchange, self.request, &peer);
-        head
+        }
     }
 
     /// The Host that the peer gets.
@@ -233,18 +328,16 @@ impl Forwarding<'_, '_> {
         upload: &mut Upload<'_>,
     ) -> Result<After, HttpError> {
         let response = &answered.response;
-        let framing = framing_for_client(response.body, self.request.version == Version::HTTP_11);
+        let framing = framing_for_client(response.body, self.request.is_http_10());
         // A client that is still sending when the answer is there may have to be cut off.
         let keep_alive = self.request.keep_alive
             && framing != Framing::UntilClose
             && upload.is_complete()
             && !self.exchange.context.drain.is_draining();
-        let mut head = upload.take_frame();
-        self.write_head(&mut head, response, lease, framing, keep_alive);
+        let buffer = upload.take_frame();
+        let head = self.client_head(buffer, response, lease, framing, keep_alive);
         self.exchange.status = Some(response.status);
-        let result = self
-            .send_both(&mut head, &mut answered, framing, upload)
-            .await;
+        let result = self.send_both(head, &mut answered, framing, upload).await;
         if result == Err(RelayError::Unsent) {
             return Err(HttpError::peer(StatusCode::BAD_GATEWAY, "invalid body"));
         }
@@ -268,67 +361,58 @@ impl Forwarding<'_, '_> {
     /// Sends `head` and the body behind it, and meanwhile the rest of the request, if there is one.
     async fn send_both(
         &mut self,
-        head: &mut Vec<u8>,
+        head: ResponseText,
         answered: &mut Answered,
         framing: Framing,
         upload: &mut Upload<'_>,
     ) -> Result<(), RelayError> {
-        let Answered {
-            connection,
-            input,
-            response,
-        } = answered;
         let buffers = &self.exchange.context.buffers;
         let timeouts = self.exchange.site.timeouts;
-        let Client {
-            stream,
-            input: client_input,
+        let (source, sink, timer) = self.client.split();
+        let decoder = Decoder::new(answered.response.body);
+        let Some((mut peer, body)) = answered.link.split_body(decoder) else {
+            return Err(RelayError::Unsent);
+        };
+        let output = ClientOutput {
+            sink,
             timer,
-        } = &mut *self.client;
-        let (stream, timer) = (&*stream, &*timer);
+            patience: timeouts.send,
+        };
         let relay = Relay {
-            peer: &connection.stream,
-            input,
+            peer: body,
             buffers,
             timer,
             patience: self.forward.timeouts.read,
-            decoder: Decoder::new(response.body),
-            framing,
             edits: &self.route.response_headers,
-            client: ClientOutput {
-                stream,
-                timer,
-                patience: timeouts.send,
-            },
+            client: Outbound::new(output, head, framing),
             bytes: &mut self.exchange.bytes,
+            last_words: grpc::last_words(self.request),
         };
         if upload.is_complete() {
-            return relay.run(head).await;
+            return relay.run().await;
         }
-        let mut source = ClientInput {
-            stream,
-            input: client_input,
+        let mut input = ClientInput {
+            source,
             buffers,
             has_come: &Cell::new(false),
             timer,
             patience: timeouts.body,
         };
-        let rest = upload.run(
-            &mut source,
-            &connection.stream,
-            timer,
-            self.forward.timeouts.send,
-        );
-        while_sending(relay.run(head), rest).await
+        let rest = upload.run(&mut input, &mut peer, timer, self.forward.timeouts.send);
+        while_sending(relay.run(), rest).await
     }
 
     /// Gives the buffer back, and the connection, if both messages are over and nothing more came.
     fn give_back(&self, answered: Answered, lease: &Lease, is_over: bool, now: Instant) {
-        let Answered {
+        let Answered { link, response } = answered;
+        // A stream ends by itself.
+        let PeerLink::Http1 {
             mut connection,
             input,
-            response,
-        } = answered;
+        } = link
+        else {
+            return;
+        };
         let context = self.exchange.context;
         let is_reusable = is_over && response.keep_alive && input.is_empty();
         context.buffers.give(input);
@@ -351,18 +435,19 @@ impl Forwarding<'_, '_> {
         let has_body = self.request.body != Framing::None;
         !self.request.keep_alive
             && !has_body
-            && self.client.input.is_empty()
+            && self.client.has_sent_nothing_more()
             && self.exchange.bytes < LEAVES_AT_ONCE
     }
 
-    fn write_head(
+    /// The head that the client gets; `buffer` is memory for it.
+    fn client_head(
         &self,
-        head: &mut Vec<u8>,
+        mut buffer: Vec<u8>,
         response: &ResponseHead,
         lease: &Lease,
         framing: Framing,
         keep_alive: bool,
-    ) {
+    ) -> ResponseText {
         let pool = &self.forward.pool;
         let rewrite = Rewrite {
             peer: lease.peer().address(),
@@ -383,8 +468,30 @@ impl Forwarding<'_, '_> {
             keep_alive,
             rewrite,
         };
-        write_client_head(head, self.exchange, self.request, response, &client);
+        match self.client {
+            Client::Http1(_) => {
+                write_client_head(&mut buffer, self.exchange, self.request, response, &client);
+                ResponseText::Http1(buffer)
+            }
+            Client::Http2(_) => {
+                let mut fields = HeadFields::default();
+                write_client_fields(&mut fields, self.exchange, self.request, response, &client);
+                ResponseText::http2(response.status, fields)
+            }
+        }
     }
+}
+
+/// Whether a try on a connection that was used before failed in a way that may be the connection's alone.
+fn may_be_replaced(error: &TryError, upload: &Upload<'_>, is_safe_twice: bool) -> bool {
+    let TryError::Peer {
+        failure,
+        heard: Heard::Nothing,
+    } = error
+    else {
+        return false;
+    };
+    failure.kind == FailureKind::Error && upload.is_replayable() && (is_safe_twice || !failure.sent)
 }
 
 /// A listed status is a failure of the peer, except those that are about the request (nginx's rule).

@@ -1,6 +1,7 @@
 //! The pipeline of a request, one named call for each stage. A stage that answers returns early.
 
 use http::StatusCode;
+use tokio::time::Instant;
 
 use super::{
     answer::Answer,
@@ -8,6 +9,7 @@ use super::{
     error::HttpError,
     exchange::Exchange,
     forward::Forwarding,
+    grpc,
     h1::{Framing, RequestHead},
     path::{InvalidPath, Path, write_escaped},
     router::Found,
@@ -15,18 +17,18 @@ use super::{
     upload::TOO_LARGE,
     variables::{host_name, write_template},
 };
-use crate::config::Template;
+use crate::{config::Template, net::Deadline};
 
 /// Answers `request`, which `exchange` is about.
 pub(super) async fn handle<'c>(
-    client: &mut Client,
+    client: &mut Client<'_>,
     exchange: &mut Exchange<'c>,
     request: &RequestHead,
 ) -> After {
     let path = match normalise(request) {
         Ok(path) => path,
         Err(error) => {
-            return Answer::error(&error, None)
+            return Answer::error(&error, Some(request), None)
                 .send(client, exchange, None)
                 .await;
         }
@@ -36,7 +38,7 @@ pub(super) async fn handle<'c>(
         Err(answer) => return answer.send(client, exchange, None).await,
     };
     if let Err(error) = check_body(route, request) {
-        return Answer::error(&error, Some(route))
+        return Answer::error(&error, Some(request), Some(route))
             .send(client, exchange, Some(route))
             .await;
     }
@@ -44,7 +46,7 @@ pub(super) async fn handle<'c>(
         Action::Forward(pool) => {
             match forward(client, exchange, request, route, pool, &path).await {
                 Ok(after) => return after,
-                Err(error) => Answer::error(&error, Some(route)),
+                Err(error) => Answer::error(&error, Some(request), Some(route)),
             }
         }
         Action::Redirect { to, status } => Answer::redirect(*status, fill_in(to, exchange)),
@@ -77,6 +79,7 @@ fn find_route<'c>(
         Some(Found::WithSlash(route)) => Err(to_slash(route, request)),
         None => Err(Answer::error(
             &HttpError::peer(StatusCode::NOT_FOUND, "no route"),
+            Some(request),
             None,
         )),
     }
@@ -101,7 +104,7 @@ fn check_body(route: &Route, request: &RequestHead) -> Result<(), HttpError> {
 }
 
 async fn forward<'c>(
-    client: &mut Client,
+    client: &mut Client<'_>,
     exchange: &mut Exchange<'c>,
     request: &RequestHead,
     route: &Route,
@@ -109,17 +112,49 @@ async fn forward<'c>(
     path: &Path<'_>,
 ) -> Result<After, HttpError> {
     exchange.forwarded_to(forward.pool.name());
-    Forwarding {
-        client,
-        exchange,
+    let patience = grpc::timeout(request);
+    let Some(patience) = patience else {
+        return Forwarding {
+            client,
+            exchange,
+            request,
+            route,
+            forward,
+            path,
+        }
+        .run()
+        .await;
+    };
+    let deadline = exchange.times.started + patience;
+    // The client's timer is the forwarding's: this one is for the call as a whole.
+    let timer = exchange.context.timers.timer();
+    let forwarding = Forwarding {
+        client: &mut *client,
+        exchange: &mut *exchange,
         request,
         route,
         forward,
         path,
+    };
+    let forwarded = Box::pin(forwarding.run());
+    match timer.limit(Deadline::At(deadline), forwarded).await {
+        Some(outcome) => outcome,
+        None => Ok(too_late(client, exchange, route).await),
     }
-    .run()
-    .await
 }
+
+/// The call has taken longer than its client wants to wait: it is told so, wherever its response is.
+async fn too_late(client: &mut Client<'_>, exchange: &mut Exchange<'_>, route: &Route) -> After {
+    exchange.end_attempt(Some("grpc-timeout"), Instant::now());
+    if client.end_call(grpc::Code::DeadlineExceeded, LATE) {
+        return After::Close;
+    }
+    Answer::call(grpc::Code::DeadlineExceeded, LATE.to_owned())
+        .send(client, exchange, Some(route))
+        .await
+}
+
+const LATE: &str = "the call's deadline has passed";
 
 fn fill_in(template: &Template, exchange: &Exchange<'_>) -> Vec<u8> {
     let mut text = Vec::new();

@@ -10,8 +10,9 @@ use super::{
     exchange::Exchange,
     h1::{
         ConnectionOptions, Field, Fields, Framing, Name, Names, RequestHead, ResponseHead, is_name,
-        list, write_field, write_length, write_request_line, write_status_line,
+        list, write_request_line, write_status_line,
     },
+    head::HeadWriter,
     location::Rewrite,
     site::Route,
     variables::{scheme, write_template},
@@ -31,24 +32,38 @@ pub(super) struct PeerHead<'a> {
     pub(super) expects_continue: bool,
 }
 
-/// Appends the head that the peer gets.
+/// Appends the head that a peer gets, as HTTP/1.1's text.
 pub(super) fn write_peer_head(
     out: &mut Vec<u8>,
     exchange: &Exchange<'_>,
     request: &RequestHead,
     peer: &PeerHead<'_>,
 ) {
-    let edits = &peer.route.request_headers;
     write_request_line(out, &request.method, peer.target);
+    write_peer_fields(out, exchange, request, peer);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the fields that a peer gets.
+pub(super) fn write_peer_fields(
+    out: &mut impl HeadWriter,
+    exchange: &Exchange<'_>,
+    request: &RequestHead,
+    peer: &PeerHead<'_>,
+) {
+    let edits = &peer.route.request_headers;
     if !peer.host.is_empty() && !touches(edits, "Host") {
-        write_field(out, "Host", peer.host);
+        out.field("Host", peer.host);
     }
     let believes = exchange.client.is_trusted_proxy;
     let underscores = exchange.site.underscores_in_headers;
-    let left_out = if believes {
-        NOT_FROM_CLIENT.without(Name::Forwarded)
-    } else {
-        NOT_FROM_CLIENT
+    let left_out = match (believes, exchange.identity.is_some()) {
+        (true, true) => NOT_FROM_CLIENT.without(Name::Forwarded),
+        (true, false) => NOT_FROM_CLIENT
+            .without(Name::Forwarded)
+            .without(Name::XClientCertSubject)
+            .without(Name::XClientCertFingerprint),
+        (false, _) => NOT_FROM_CLIENT,
     };
     write_end_to_end(
         out,
@@ -60,7 +75,7 @@ pub(super) fn write_peer_head(
     );
     write_framing(out, peer.framing);
     if peer.expects_continue {
-        write_field(out, "Expect", b"100-continue");
+        out.field("Expect", b"100-continue");
     }
     if request
         .fields
@@ -68,17 +83,17 @@ pub(super) fn write_peer_head(
         .flat_map(list)
         .any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
     {
-        out.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n");
+        out.field("TE", b"trailers");
+        out.of_connection("Connection", b"TE");
     }
     write_forwarded(out, exchange, request, edits);
     write_via(out, exchange);
     write_set(out, edits, exchange);
-    out.extend_from_slice(b"\r\n");
 }
 
 /// Who asked, for whom and how: what the peer can no longer see from its connection.
 fn write_forwarded(
-    out: &mut Vec<u8>,
+    out: &mut impl HeadWriter,
     exchange: &Exchange<'_>,
     request: &RequestHead,
     edits: &HeaderEdits,
@@ -86,40 +101,44 @@ fn write_forwarded(
     let client = &exchange.client;
     let believed = |name| request.fields.get(name).filter(|_| client.is_trusted_proxy);
     if !touches(edits, "X-Forwarded-For") {
-        out.extend_from_slice(b"X-Forwarded-For: ");
-        if client.is_trusted_proxy {
-            for value in request.fields.all(Name::XForwardedFor) {
-                out.extend_from_slice(value);
-                out.extend_from_slice(b", ");
+        out.field_with("X-Forwarded-For", |out| {
+            if client.is_trusted_proxy {
+                for value in request.fields.all(Name::XForwardedFor) {
+                    out.extend_from_slice(value);
+                    out.extend_from_slice(b", ");
+                }
             }
-        }
-        write_ip(out, client.connected.ip().to_canonical());
-        out.extend_from_slice(b"\r\n");
+            write_ip(out, client.connected.ip().to_canonical());
+        });
     }
     if !touches(edits, "X-Forwarded-Proto") {
-        write_field(out, "X-Forwarded-Proto", scheme(client.is_https).as_bytes());
+        out.field("X-Forwarded-Proto", scheme(client.is_https).as_bytes());
     }
     let host = believed(Name::XForwardedHost).unwrap_or_else(|| request.host());
     if !host.is_empty() && !touches(edits, "X-Forwarded-Host") {
-        write_field(out, "X-Forwarded-Host", host);
+        out.field("X-Forwarded-Host", host);
     }
     if !touches(edits, "X-Forwarded-Port") {
         match believed(Name::XForwardedPort) {
-            Some(port) => write_field(out, "X-Forwarded-Port", port),
-            None => {
-                out.extend_from_slice(b"X-Forwarded-Port: ");
+            Some(port) => out.field("X-Forwarded-Port", port),
+            None => out.field_with("X-Forwarded-Port", |out| {
                 write_number(out, client.port.into());
-                out.extend_from_slice(b"\r\n");
-            }
+            }),
         }
     }
     if !touches(edits, "X-Real-IP") {
-        out.extend_from_slice(b"X-Real-IP: ");
-        write_ip(out, client.address);
-        out.extend_from_slice(b"\r\n");
+        out.field_with("X-Real-IP", |out| write_ip(out, client.address));
     }
     if !touches(edits, "X-Request-Id") {
-        write_field(out, "X-Request-Id", exchange.request_id());
+        out.field("X-Request-Id", exchange.request_id());
+    }
+    if let Some(identity) = exchange.identity {
+        if !touches(edits, "X-Client-Cert-Subject") {
+            out.field("X-Client-Cert-Subject", identity.subject.as_bytes());
+        }
+        if !touches(edits, "X-Client-Cert-Fingerprint") {
+            out.field("X-Client-Cert-Fingerprint", identity.fingerprint.as_bytes());
+        }
     }
 }
 
@@ -131,7 +150,7 @@ pub(super) struct ClientHead<'a> {
     pub(super) rewrite: Rewrite<'a>,
 }
 
-/// Appends the head that the client gets.
+/// Appends the head that the client gets, as HTTP/1.1's text.
 pub(super) fn write_client_head(
     out: &mut Vec<u8>,
     exchange: &Exchange<'_>,
@@ -139,8 +158,20 @@ pub(super) fn write_client_head(
     response: &ResponseHead,
     client: &ClientHead<'_>,
 ) {
-    let edits = &client.route.response_headers;
     write_status_line(out, response.status, response.reason());
+    write_client_fields(out, exchange, request, response, client);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the fields that the client gets.
+pub(super) fn write_client_fields(
+    out: &mut impl HeadWriter,
+    exchange: &Exchange<'_>,
+    request: &RequestHead,
+    response: &ResponseHead,
+    client: &ClientHead<'_>,
+) {
+    let edits = &client.route.response_headers;
     write_end_to_end(
         out,
         &response.fields,
@@ -152,8 +183,8 @@ pub(super) fn write_client_head(
     for (name, text) in [(Name::Location, "Location"), (Name::Refresh, "Refresh")] {
         for value in response.fields.all(name).filter(|_| !touches(edits, text)) {
             match client.rewrite.apply(name, value) {
-                Some(rewritten) => write_field(out, text, &rewritten),
-                None => write_field(out, text, value),
+                Some(rewritten) => out.field(text, &rewritten),
+                None => out.field(text, value),
             }
         }
     }
@@ -167,12 +198,17 @@ pub(super) fn write_client_head(
     write_via(out, exchange);
     write_set(out, edits, exchange);
     write_connection(out, request, client.keep_alive);
+}
+
+/// Appends an informational response (RFC 9110 section 15.2), as HTTP/1.1's text.
+pub(super) fn write_informational(out: &mut Vec<u8>, response: &ResponseHead) {
+    write_status_line(out, response.status, response.reason());
+    write_informational_fields(out, response);
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends an informational response (RFC 9110 section 15.2).
-pub(super) fn write_informational(out: &mut Vec<u8>, response: &ResponseHead) {
-    write_status_line(out, response.status, response.reason());
+/// Appends the fields of an informational response.
+pub(super) fn write_informational_fields(out: &mut impl HeadWriter, response: &ResponseHead) {
     let edits = HeaderEdits::default();
     let left_out = Names::of(&[Name::ContentLength]);
     write_end_to_end(
@@ -183,7 +219,6 @@ pub(super) fn write_informational(out: &mut Vec<u8>, response: &ResponseHead) {
         left_out,
         true,
     );
-    out.extend_from_slice(b"\r\n");
 }
 
 /// The trailer fields that may stand after a body (RFC 9110 section 6.5.1): nothing that routes,
@@ -222,40 +257,29 @@ const NOT_IN_TRAILERS: [&str; 10] = [
 ];
 
 /// Appends `Date: now`.
-pub(super) fn write_date(out: &mut Vec<u8>, exchange: &Exchange<'_>) {
-    out.extend_from_slice(b"Date: ");
-    exchange.context.clock.write_http_date(out);
-    out.extend_from_slice(b"\r\n");
+pub(super) fn write_date(out: &mut impl HeadWriter, exchange: &Exchange<'_>) {
+    out.field_with("Date", |out| exchange.context.clock.write_http_date(out));
 }
 
 /// Appends what the client must know of the connection: only what its version does not imply.
-pub(super) fn write_connection(out: &mut Vec<u8>, request: &RequestHead, keep_alive: bool) {
-    match (keep_alive, request.version == http::Version::HTTP_11) {
-        (true, true) => {}
-        (true, false) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
-        (false, _) => out.extend_from_slice(b"Connection: close\r\n"),
+pub(super) fn write_connection(out: &mut impl HeadWriter, request: &RequestHead, keep_alive: bool) {
+    match (keep_alive, request.is_http_10()) {
+        (true, false) => {}
+        (true, true) => out.of_connection("Connection", b"keep-alive"),
+        (false, _) => out.of_connection("Connection", b"close"),
     }
 }
 
 /// Appends the fields of a route's `set`; those without a value are thereby removed.
-pub(super) fn write_set(out: &mut Vec<u8>, edits: &HeaderEdits, exchange: &Exchange<'_>) {
+pub(super) fn write_set(out: &mut impl HeadWriter, edits: &HeaderEdits, exchange: &Exchange<'_>) {
     for (name, template) in &edits.set {
-        let start = out.len();
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(b": ");
-        let value = out.len();
-        write_template(out, template, exchange);
-        if out.len() == value {
-            out.truncate(start);
-        } else {
-            out.extend_from_slice(b"\r\n");
-        }
+        out.field_with(name, |out| write_template(out, template, exchange));
     }
 }
 
 /// Appends the fields that are for everybody, except those in `left_out` and those that are edited.
 fn write_end_to_end(
-    out: &mut Vec<u8>,
+    out: &mut impl HeadWriter,
     fields: &Fields,
     options: ConnectionOptions,
     edits: &HeaderEdits,
@@ -274,7 +298,7 @@ fn write_end_to_end(
         {
             continue;
         }
-        field.write(out);
+        out.pass(&field);
     }
 }
 
@@ -293,6 +317,8 @@ const NOT_FROM_CLIENT: Names = Names::of(&[
     Name::Forwarded,
     Name::Host,
     Name::Proxy,
+    Name::XClientCertFingerprint,
+    Name::XClientCertSubject,
     Name::XForwardedFor,
     Name::XForwardedHost,
     Name::XForwardedPort,
@@ -313,17 +339,24 @@ fn touches_bytes(edits: &HeaderEdits, name: &[u8]) -> bool {
         || edits.remove.iter().any(|edited| is_name(name, edited))
 }
 
-fn write_framing(out: &mut Vec<u8>, framing: Framing) {
+fn write_framing(out: &mut impl HeadWriter, framing: Framing) {
     match framing {
-        Framing::Length(length) => write_length(out, length),
-        Framing::Chunked => write_field(out, "Transfer-Encoding", b"chunked"),
+        Framing::Length(length) => out.field(
+            "Content-Length",
+            itoa::Buffer::new().format(length).as_bytes(),
+        ),
+        Framing::Chunked => out.of_connection("Transfer-Encoding", b"chunked"),
         Framing::None | Framing::UntilClose => {}
     }
 }
 
 /// The length that a body would have had is news for HEAD and 304 only; 204 and 1xx have none
 /// (RFC 9110 section 8.6). A response without a body that is neither has the length zero.
-fn write_length_of_absent_body(out: &mut Vec<u8>, method: &Method, response: &ResponseHead) {
+fn write_length_of_absent_body(
+    out: &mut impl HeadWriter,
+    method: &Method,
+    response: &ResponseHead,
+) {
     if *method != Method::HEAD && response.status != StatusCode::NOT_MODIFIED {
         return;
     }
@@ -333,15 +366,16 @@ fn write_length_of_absent_body(out: &mut Vec<u8>, method: &Method, response: &Re
         && length.iter().all(u8::is_ascii_digit)
         && !response.fields.has(Name::TransferEncoding)
     {
-        write_field(out, "Content-Length", length);
+        out.field("Content-Length", length);
     }
 }
 
 /// Appends lbd to the intermediaries, behind the `Via` fields that are passed on (RFC 9110 section 7.6.3).
-fn write_via(out: &mut Vec<u8>, exchange: &Exchange<'_>) {
+fn write_via(out: &mut impl HeadWriter, exchange: &Exchange<'_>) {
     if let Some(name) = &exchange.site.via {
-        out.extend_from_slice(b"Via: 1.1 ");
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(b"\r\n");
+        out.field_with("Via", |out| {
+            out.extend_from_slice(b"1.1 ");
+            out.extend_from_slice(name.as_bytes());
+        });
     }
 }

@@ -9,8 +9,11 @@ mod client;
 mod conversation;
 mod exchange;
 mod forward;
+mod grpc;
 mod handler;
+mod peer;
 mod relay;
+mod response;
 mod server;
 mod upload;
 mod watch;
@@ -21,6 +24,7 @@ mod router;
 mod site;
 
 // What is changed on the way.
+mod head;
 mod headers;
 mod location;
 mod variables;
@@ -31,6 +35,7 @@ mod error;
 
 // Bytes.
 mod h1;
+mod h2;
 
 // What a worker lends to each of its connections.
 mod context;

@@ -1,40 +1,36 @@
 //! A response on its way to the client.
 
-use std::{future::poll_fn, io, pin::pin, task::Poll, time::Duration};
+use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{
-    client::ClientOutput,
-    h1::{Decoder, Framing, write_chunk_start, write_last_chunk},
+    h1::{Fields, Framing},
     headers::allowed_trailers,
+    peer::ResponseBody,
+    response::Outbound,
     upload::UploadError,
 };
 use crate::{
     config::HeaderEdits,
-    net::{Buffer, BufferPool, BufferSize, Stream, Timer},
+    net::{BufferPool, Timer},
 };
-
-/// Payload up to this size is copied behind its framing and sent with it; more is sent from where it lies.
-const COPIED: usize = 8 << 10;
 
 /// A response body on its way.
 pub(super) struct Relay<'r> {
-    pub(super) peer: &'r Stream,
-    /// What was read from the peer and not yet used.
-    pub(super) input: &'r mut Buffer,
+    pub(super) peer: ResponseBody<'r>,
     pub(super) buffers: &'r BufferPool,
     pub(super) timer: &'r Timer,
     /// For each read from the peer.
     pub(super) patience: Duration,
-    pub(super) decoder: Decoder,
-    /// How the client is sent it.
-    pub(super) framing: Framing,
     /// What the route does to fields.
     pub(super) edits: &'r HeaderEdits,
-    pub(super) client: ClientOutput<'r>,
+    /// Where it goes, behind its head.
+    pub(super) client: Outbound<'r>,
     /// Bytes of payload sent so far.
     pub(super) bytes: &'r mut u64,
+    /// What ends a body that the peer breaks off, if there is such a thing.
+    pub(super) last_words: Option<Fields>,
 }
 
 /// Why a response did not arrive as a whole.
@@ -49,104 +45,72 @@ pub(super) enum RelayError {
 }
 
 impl Relay<'_> {
-    /// Sends `head`, then the body until its end.
-    pub(super) async fn run(mut self, head: &mut Vec<u8>) -> Result<(), RelayError> {
-        let is_chunked = self.framing == Framing::Chunked;
-        let mut is_first = true;
+    /// Sends the head, then the body until its end.
+    pub(super) async fn run(mut self) -> Result<(), RelayError> {
+        let result = self.run_to_the_end().await;
+        if result == Err(RelayError::Peer)
+            && let Some(words) = self.last_words.take()
+        {
+            // It is the client's last chance to hear of it; that it broke off stays true.
+            let _ = self.client.finish(Some(&words)).await;
+        }
+        result
+    }
+
+    async fn run_to_the_end(&mut self) -> Result<(), RelayError> {
         let mut is_started = false;
         loop {
-            let step = self.decoder.decode(self.input.data_mut()).map_err(|_| {
+            let (produced, consumed) = self.peer.decode().map_err(|_| {
                 if is_started {
                     RelayError::Peer
                 } else {
                     RelayError::Unsent
                 }
             })?;
-            if is_chunked && step.produced > 0 {
-                write_chunk_start(head, step.produced, is_first);
-                is_first = false;
-            }
-            self.send(head, step.produced)
-                .await
-                .map_err(|_| RelayError::Client)?;
+            let sent = self.client.payload(&self.peer.data()[..produced]).await;
+            sent.map_err(|_| RelayError::Client)?;
             is_started = true;
-            self.input.consume(step.consumed);
-            *self.bytes += step.produced as u64;
-            if self.decoder.is_done() {
+            self.peer.consume(consumed);
+            *self.bytes += produced as u64;
+            if self.peer.is_done() {
                 break;
             }
             // Framing alone is not worth a system call, and the head goes out before the wait.
-            self.flush(head).await.map_err(|_| RelayError::Client)?;
+            self.client.flush().await.map_err(|_| RelayError::Client)?;
+            self.client.room().await.map_err(|_| RelayError::Client)?;
             self.receive().await?;
         }
-        if is_chunked {
-            let trailers = self
-                .decoder
-                .take_trailers()
-                .map(|trailers| allowed_trailers(&trailers, self.edits));
-            write_last_chunk(head, trailers.as_ref(), is_first);
-        }
-        self.flush(head).await.map_err(|_| RelayError::Client)
-    }
-
-    /// Sends `framing` and the first `len` bytes of the input; a little may stay in `framing`.
-    async fn send(&mut self, framing: &mut Vec<u8>, len: usize) -> io::Result<()> {
-        let payload = &self.input.data()[..len];
-        if len <= COPIED {
-            framing.extend_from_slice(payload);
-            return Ok(());
-        }
-        let client = &mut self.client;
-        client
-            .stream
-            .write_all(framing, payload, client.timer, client.patience)
-            .await?;
-        framing.clear();
-        Ok(())
-    }
-
-    async fn flush(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
-        let client = &mut self.client;
-        client
-            .stream
-            .write_all(out, &[], client.timer, client.patience)
-            .await?;
-        out.clear();
-        Ok(())
+        let trailers = self
+            .peer
+            .take_trailers()
+            .map(|trailers| allowed_trailers(&trailers, self.edits));
+        let finished = self.client.finish(trailers.as_ref()).await;
+        finished.map_err(|_| RelayError::Client)
     }
 
     /// Waits for more from the peer, and watches whether the client is still there.
     async fn receive(&mut self) -> Result<(), RelayError> {
         let mut deadline = None;
-        let n = poll_fn(|cx| {
-            if let Poll::Ready(read) =
-                self.buffers
-                    .poll_fill(cx, self.peer, self.input, BufferSize::Long)
-            {
+        poll_fn(|cx| {
+            if let Poll::Ready(read) = self.peer.poll_more(cx, self.buffers) {
                 return Poll::Ready(read.map_err(|_| RelayError::Peer));
             }
             let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.patience);
             if self.timer.poll_passed(cx, deadline).is_ready() {
                 return Poll::Ready(Err(RelayError::Peer));
             }
-            self.client
-                .stream
-                .poll_closed(cx)
-                .map(|()| Err(RelayError::Client))
+            let sink = self.client.output().sink;
+            sink.poll_gone(cx).map(|()| Err(RelayError::Client))
         })
-        .await?;
-        if n == 0 {
-            return self.decoder.end().map_err(|_| RelayError::Peer);
-        }
-        Ok(())
+        .await
     }
 }
 
-/// How a body framed by `from` is sent to a client of the given version.
-pub(super) fn framing_for_client(from: Framing, is_http_11: bool) -> Framing {
+/// How a body framed by `from` is sent to a client, who may be too old for chunks.
+pub(super) fn framing_for_client(from: Framing, is_http_10: bool) -> Framing {
     match from {
-        Framing::Chunked | Framing::UntilClose if is_http_11 => Framing::Chunked,
-        Framing::Chunked | Framing::UntilClose => Framing::UntilClose,
+        Framing::Chunked | Framing::UntilClose if is_http_10 => Framing::UntilClose,
+        Framing::Chunked | Framing::UntilClose => Framing::Chunked,
         framing => framing,
     }
 }

@@ -4,6 +4,7 @@
 //! borrows a buffer from the worker and runs one request after the other until none is left over.
 
 use std::{
+    cell::Cell,
     future::poll_fn,
     io,
     net::SocketAddr,
@@ -18,15 +19,19 @@ use tokio::time::Instant;
 
 use super::{
     answer::Answer,
-    client::{After, Client},
+    client::{After, Client, Http1Client, linger},
     context::Context,
     error::HttpError,
     exchange::{ClientSeen, Exchange, Times},
     h1::{RequestHead, parse_request},
+    h2::{H2Client, H2Connection, PREFACE},
     handler::handle,
     site::Site,
 };
-use crate::net::{BufferSize, Deadline, Stream};
+use crate::{
+    config::Alpn,
+    net::{Agreed, BufferSize, ClientIdentity, Deadline, Stream, handshake},
+};
 
 /// How long a connection that never carried a request is waited for once its worker drains.
 const LAST_CHANCE: Duration = Duration::from_secs(1);
@@ -45,9 +50,12 @@ pub struct Arrival {
 #[derive(Debug)]
 pub struct ClientConnection {
     context: Rc<Context>,
-    client: Client,
+    client: Http1Client,
     address: SocketAddr,
     arrival: Rc<Arrival>,
+    /// Who the client has proved to be.
+    identity: Option<Box<ClientIdentity>>,
+    is_https: bool,
     /// What its listener serves, as far as the connection knows.
     site: Arc<Site>,
     /// Whether no request has come yet.
@@ -66,9 +74,11 @@ impl ClientConnection {
         context.drain.enter();
         Some(Self {
             context: Rc::clone(context),
-            client: Client::new(stream, context.timers.timer()),
+            client: Http1Client::new(stream, context.timers.timer()),
             address,
             arrival: Rc::clone(arrival),
+            identity: None,
+            is_https: site.tls.is_some(),
             site,
             is_new: true,
         })
@@ -76,13 +86,92 @@ impl ClientConnection {
 
     /// Serves every request that comes, each by what is configured when it begins.
     pub async fn serve(&mut self) {
+        // Boxed, here and below, so that an idle connection does not carry the space that others need.
+        match Box::pin(self.agree()).await {
+            Some(Alpn::Http11) => self.serve_http1().await,
+            Some(Alpn::H2) => Box::pin(self.hand_over().serve()).await,
+            None => {}
+        }
+    }
+
+    /// Shakes hands, and finds out what is spoken; `None`: the connection is over.
+    async fn agree(&mut self) -> Option<Alpn> {
+        let deadline = Deadline::After(self.site.timeouts.header);
+        let Some(tls) = &self.site.tls else {
+            return if self.site.h2c {
+                self.sniff(deadline).await
+            } else {
+                Some(Alpn::Http11)
+            };
+        };
+        let Http1Client { stream, timer, .. } = &mut self.client;
+        match handshake(stream, tls, timer, deadline).await {
+            Ok(Agreed { protocol, identity }) => {
+                self.identity = identity;
+                Some(protocol.unwrap_or(Alpn::Http11))
+            }
+            Err(failure) => {
+                self.context.troubles.handshakes.add(1);
+                let listener = self.arrival.listener;
+                tracing::info!(client = %self.address, %listener, failure, "TLS handshake failed");
+                None
+            }
+        }
+    }
+
+    /// Whether the client begins with HTTP/2's preface. What it says instead, or half of it, is left for
+    /// HTTP/1.1 to read.
+    async fn sniff(&mut self, deadline: Deadline) -> Option<Alpn> {
+        let deadline = Deadline::At(deadline.instant());
+        let Http1Client {
+            stream,
+            input,
+            timer,
+        } = &mut self.client;
+        while input.len() < PREFACE.len() && PREFACE.starts_with(input.data()) {
+            let buffers = &self.context.buffers;
+            let fill = poll_fn(|cx| buffers.poll_fill(cx, stream, input, BufferSize::Short));
+            if !matches!(timer.limit(deadline, fill).await, Some(Ok(n)) if n > 0) {
+                return (!input.is_empty()).then_some(Alpn::Http11);
+            }
+        }
+        Some(if input.data().starts_with(PREFACE) {
+            Alpn::H2
+        } else {
+            Alpn::Http11
+        })
+    }
+
+    /// Gives the connection to HTTP/2.
+    fn hand_over(&mut self) -> H2Connection {
+        let timer = self.context.timers.timer();
+        H2Connection {
+            client: Rc::new(H2Client {
+                context: Rc::clone(&self.context),
+                address: self.address,
+                arrival: Rc::clone(&self.arrival),
+                is_https: self.is_https,
+                identity: self.identity.take(),
+                open: Cell::new(0),
+                idle_since: Cell::new(Instant::now()),
+            }),
+            stream: self.client.stream.take(),
+            ahead: std::mem::take(&mut self.client.input),
+            timer: std::mem::replace(&mut self.client.timer, timer),
+            site: Arc::clone(&self.site),
+        }
+    }
+
+    async fn serve_http1(&mut self) {
         let mut idle_since = None;
         loop {
             let mut deadline = idle_since.map(|since| since + self.site.timeouts.idle);
-            if !poll_fn(|cx| self.poll_woken(cx, &mut deadline)).await {
+            // What was looked at to find out what is spoken is the beginning of a request.
+            if self.client.input.is_empty()
+                && !poll_fn(|cx| self.poll_woken(cx, &mut deadline)).await
+            {
                 return;
             }
-            // Boxed, so that an idle connection does not carry the space that a request needs.
             match Box::pin(self.serve_requests()).await {
                 After::KeepAlive(since) => {
                     self.is_new = false;
@@ -91,8 +180,8 @@ impl ClientConnection {
                 After::Close => return,
                 After::Linger => {
                     let is_draining = self.context.drain.is_draining();
-                    // Boxed, too: it reads into space of its own.
-                    return Box::pin(self.client.linger(is_draining)).await;
+                    let Http1Client { stream, timer, .. } = &self.client;
+                    return Box::pin(linger(stream, timer, is_draining)).await;
                 }
                 After::Reset => return self.client.stream.reset_on_close(),
             }
@@ -105,7 +194,7 @@ impl ClientConnection {
         cx: &mut task::Context<'_>,
         deadline: &mut Option<Instant>,
     ) -> Poll<bool> {
-        let Client { stream, input, .. } = &mut self.client;
+        let Http1Client { stream, input, .. } = &mut self.client;
         let buffers = &self.context.buffers;
         if let Poll::Ready(read) = buffers.poll_fill(cx, stream, input, BufferSize::Short) {
             let has_come = matches!(read, Ok(n) if n > 0);
@@ -162,15 +251,17 @@ impl ClientConnection {
             context,
             client,
             site,
+            identity,
             ..
         } = self;
-        let seen = ClientSeen::new(self.address, self.arrival.port);
+        let seen = ClientSeen::new(self.address, self.arrival.port, self.is_https);
         match read_head(client, site, started).await {
             Ok((request, arrived)) => {
                 context.buffers.release(&mut client.input);
                 let times = Times { started, arrived };
                 let mut exchange = Exchange::new(context, site, seen, &request, times);
-                handle(client, &mut exchange, &request).await
+                exchange.identity = identity.as_deref();
+                handle(&mut Client::Http1(client), &mut exchange, &request).await
             }
             Err(NoHead::Broken) => {
                 let mut exchange = Exchange::unreadable(context, site, seen, started);
@@ -181,8 +272,8 @@ impl ClientConnection {
                 tracing::debug!(client = %self.address, "refused: {error}");
                 let mut exchange = Exchange::unreadable(context, site, seen, started);
                 exchange.keep_line(client.input.data());
-                Answer::error(&error, None)
-                    .send(client, &mut exchange, None)
+                Answer::error(&error, None, None)
+                    .send(&mut Client::Http1(client), &mut exchange, None)
                     .await
             }
         }
@@ -206,7 +297,7 @@ enum NoHead {
 /// Reads a head, of which at least a byte has come; all of it must have before the listener's header
 /// deadline. Gives the time when it had, too.
 async fn read_head(
-    client: &mut Client,
+    client: &mut Http1Client,
     site: &Site,
     started: Instant,
 ) -> Result<(RequestHead, Instant), NoHead> {
@@ -246,7 +337,7 @@ const TOO_SLOW: HttpError =
     HttpError::client(StatusCode::REQUEST_TIMEOUT, "request header too slow");
 
 /// Some clients send an empty line behind a body; a server ignores those before a request (RFC 9112 section 2.2).
-fn skip_empty_lines(client: &mut Client) {
+fn skip_empty_lines(client: &mut Http1Client) {
     loop {
         match client.input.data() {
             [b'\r', b'\n', ..] => client.input.consume(2),

@@ -5,6 +5,7 @@ use std::{collections::HashMap, net::IpAddr, sync::Arc};
 use super::router::Router;
 use crate::{
     config::{self, ClientTimeouts, ErrorPage, HeaderEdits, PeerTimeouts, Template},
+    net::TlsServer,
     telemetry::LineFormat,
     upstream::{Pool, RetryPolicy},
 };
@@ -19,6 +20,11 @@ pub struct Site {
     pub(super) via: Option<String>,
     pub(super) underscores_in_headers: bool,
     pub(super) access: Option<LineFormat>,
+    /// Clients speak TLS.
+    pub(super) tls: Option<TlsServer>,
+    /// Whether they may speak HTTP/2 without it, and how many requests they may have open then or inside it.
+    pub(super) h2c: bool,
+    pub(super) max_streams: u32,
     trusted_proxies: Vec<ipnet::IpNet>,
 }
 
@@ -59,12 +65,15 @@ pub(super) struct Forward {
 
 impl Site {
     /// What `listener` serves of `routes`; `pools` must have every pool that those name.
+    ///
+    /// # Errors
+    /// Its TLS is of no use.
     pub fn new(
         listener: &config::Listener,
         routes: &[config::Route],
         pools: &HashMap<String, Arc<Pool>>,
         access: Option<LineFormat>,
-    ) -> Self {
+    ) -> Result<Self, rustls::Error> {
         let mut router = Router::new();
         for route in routes.iter().filter(|route| serves(listener, route)) {
             if let Some(ready) = Route::new(route, pools) {
@@ -72,7 +81,7 @@ impl Site {
                 router.add(&route.path.value, hosts, &Arc::new(ready));
             }
         }
-        Self {
+        Ok(Self {
             router,
             timeouts: listener.timeouts,
             limits: super::h1::HeadLimits {
@@ -82,8 +91,11 @@ impl Site {
             via: listener.via.clone(),
             underscores_in_headers: listener.underscores_in_headers,
             access,
+            tls: listener.tls.as_ref().map(TlsServer::new).transpose()?,
+            h2c: listener.h2c,
+            max_streams: listener.max_streams,
             trusted_proxies: listener.trusted_proxies.clone(),
-        }
+        })
     }
 
     /// Whether what `address` says of others in `X-Forwarded-*` is believed.

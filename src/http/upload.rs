@@ -5,19 +5,21 @@
 //!
 //! [`Upload::run`] may be dropped at any await and called again: all that it knows is in `self`.
 
-use std::{future::poll_fn, io, time::Duration};
+use std::{future::poll_fn, time::Duration};
 
-use http::StatusCode;
+use http::{StatusCode, Version};
 
 use super::{
-    client::ClientInput,
+    client::{BodySource, ClientInput},
     error::HttpError,
     h1::{BodyError, Decoder, Fields, Framing, write_chunk_start, write_last_chunk},
     headers::allowed_trailers,
+    peer::RequestSink,
 };
 use crate::{
     config::HeaderEdits,
-    net::{BufferSize, Deadline, Stream, Timer},
+    net::{Deadline, Timer},
+    upstream::Failure,
 };
 
 /// How much of a body is kept for another peer.
@@ -27,7 +29,8 @@ const REPLAY: usize = 64 << 10;
 #[derive(Debug)]
 pub(super) struct Upload<'r> {
     decoder: Decoder,
-    is_chunked: bool,
+    /// Whether its length is not known before its end.
+    is_unmeasured: bool,
     /// Bytes of body that the route allows, and that have come.
     limit: u64,
     received: u64,
@@ -43,6 +46,9 @@ pub(super) struct Upload<'r> {
 /// How far the current try has come. What is to be sent is the frame, then the rest of `kept`.
 #[derive(Debug, Default)]
 struct Try {
+    /// Whether it is on a stream, which frames the body by itself and has an end of its own.
+    is_stream: bool,
+    is_ended: bool,
     /// The head, or what frames the chunk to come.
     frame: Vec<u8>,
     frame_sent: usize,
@@ -59,16 +65,24 @@ pub(super) enum UploadError {
     Client(HttpError),
     /// The client left.
     Gone,
-    /// The peer takes no more. `sent_any`: of this try it has taken something.
-    Peer { error: io::Error, sent_any: bool },
+    /// The peer takes no more.
+    Peer(Failure),
 }
 
 impl<'r> Upload<'r> {
-    /// A request with a body framed by `framing`, of `limit` bytes at most.
-    pub(super) fn new(framing: Framing, limit: u64, edits: &'r HeaderEdits) -> Self {
+    /// A request of the given version with a body framed by `framing`, of `limit` bytes at most.
+    pub(super) fn new(
+        version: Version,
+        framing: Framing,
+        limit: u64,
+        edits: &'r HeaderEdits,
+    ) -> Self {
         Self {
-            decoder: Decoder::new(framing),
-            is_chunked: framing == Framing::Chunked,
+            decoder: match version {
+                Version::HTTP_2 => Decoder::elsewhere(framing),
+                _ => Decoder::new(framing),
+            },
+            is_unmeasured: framing == Framing::Chunked,
             limit,
             received: 0,
             kept: Vec::new(),
@@ -79,9 +93,24 @@ impl<'r> Upload<'r> {
         }
     }
 
+    /// Begins a try on a stream, of which the head is sent; `is_replayable` must hold unless it is the first.
+    pub(super) fn begin_stream(&mut self) {
+        self.current = Try {
+            is_stream: true,
+            is_ended: self.is_empty(),
+            sent_any: true,
+            ..Try::default()
+        };
+    }
+
+    /// Whether there is nothing behind the head.
+    pub(super) fn is_empty(&self) -> bool {
+        self.decoder.is_done() && self.received == 0 && self.trailers.is_none()
+    }
+
     /// Begins a try with `head`; `is_replayable` must hold unless it is the first.
     pub(super) fn begin(&mut self, head: Vec<u8>) {
-        let has_chunk = self.is_chunked && !self.kept.is_empty();
+        let has_chunk = self.is_unmeasured && !self.kept.is_empty();
         self.current = Try {
             frame: head,
             has_chunk,
@@ -120,14 +149,16 @@ impl<'r> Upload<'r> {
 
     /// Whether the current try has sent everything.
     pub(super) fn is_complete(&self) -> bool {
-        self.current.is_framed && self.all_sent()
+        self.current.is_framed
+            && self.all_sent()
+            && (self.current.is_ended || !self.current.is_stream)
     }
 
     /// Sends everything that is left, waiting for the client where it must.
     pub(super) async fn run(
         &mut self,
         client: &mut ClientInput<'_>,
-        peer: &Stream,
+        peer: &mut RequestSink<'_>,
         timer: &Timer,
         patience: Duration,
     ) -> Result<(), UploadError> {
@@ -135,11 +166,10 @@ impl<'r> Upload<'r> {
         loop {
             while !self.all_sent() {
                 let sent = self.send(peer, timer, patience).await;
-                let sent_any = self.current.sent_any;
-                sent.map_err(|error| UploadError::Peer { error, sent_any })?;
+                sent.map_err(UploadError::Peer)?;
             }
             if self.current.is_framed {
-                return Ok(());
+                return self.end(peer).map_err(UploadError::Peer);
             }
             self.forget_what_is_too_long();
             if !self.fill(client)? {
@@ -153,29 +183,58 @@ impl<'r> Upload<'r> {
             && self.current.kept_sent == self.kept.len()
     }
 
-    async fn send(&mut self, peer: &Stream, timer: &Timer, patience: Duration) -> io::Result<()> {
-        let frame = &self.current.frame[self.current.frame_sent..];
-        let n = peer
-            .write_some(frame, &self.kept[self.current.kept_sent..], timer, patience)
-            .await?;
+    async fn send(
+        &mut self,
+        peer: &mut RequestSink<'_>,
+        timer: &Timer,
+        patience: Duration,
+    ) -> Result<(), Failure> {
+        let current = &mut self.current;
+        let frame = &current.frame[current.frame_sent..];
+        let kept = &self.kept[current.kept_sent..];
+        let (n, ends) = match peer {
+            RequestSink::Http1(stream) => {
+                let written = stream.write_some(frame, kept, timer, patience).await;
+                let sent_any = current.sent_any;
+                let n = written.map_err(|error| Failure::sending(&error, sent_any))?;
+                (n, false)
+            }
+            RequestSink::Http2(stream) => {
+                let ends = current.is_framed && self.trailers.is_none();
+                let send = poll_fn(|cx| stream.poll_send(cx, kept, ends));
+                let sent = timer.limit(Deadline::After(patience), send).await;
+                let n = sent
+                    .ok_or(Failure::SEND_TIMEOUT)?
+                    .map_err(|error| Failure::stream(&error))?;
+                (n, ends && n == kept.len())
+            }
+        };
         let of_frame = n.min(frame.len());
-        self.current.frame_sent += of_frame;
-        self.current.kept_sent += n - of_frame;
-        self.current.sent_any = true;
+        current.frame_sent += of_frame;
+        current.kept_sent += n - of_frame;
+        current.is_ended |= ends;
+        current.sent_any = true;
+        Ok(())
+    }
+
+    /// Ends a stream that has not ended with its last payload.
+    fn end(&mut self, peer: &mut RequestSink<'_>) -> Result<(), Failure> {
+        if let RequestSink::Http2(stream) = peer
+            && !std::mem::replace(&mut self.current.is_ended, true)
+        {
+            let ended = stream.finish(self.trailers.as_ref());
+            return ended.map_err(|error| Failure::stream(&error));
+        }
         Ok(())
     }
 
     async fn receive(&mut self, client: &mut ClientInput<'_>) -> Result<(), UploadError> {
         let deadline = Deadline::After(client.patience);
-        let read = poll_fn(|cx| {
-            client
-                .buffers
-                .poll_fill(cx, client.stream, client.input, BufferSize::Long)
-        });
+        let read = poll_fn(|cx| client.source.poll_more(cx, client.buffers));
         match client.timer.limit(deadline, read).await {
             None => Err(UploadError::Client(TOO_SLOW)),
-            Some(Ok(0) | Err(_)) => Err(UploadError::Gone),
-            Some(Ok(_)) => {
+            Some(Err(_)) => Err(UploadError::Gone),
+            Some(Ok(())) => {
                 client.has_come.set(true);
                 Ok(())
             }
@@ -187,30 +246,33 @@ impl<'r> Upload<'r> {
         if self.current.kept_sent < self.kept.len() || self.current.is_framed {
             return Ok(true);
         }
-        let step = self
-            .decoder
-            .decode(client.input.data_mut())
-            .map_err(refuse)?;
-        self.received += step.produced as u64;
-        if self.received > self.limit {
-            return Err(UploadError::Client(TOO_LARGE));
+        let produced = self.take(&mut client.source)?;
+        let is_chunked = self.is_unmeasured && !self.current.is_stream;
+        if let Some(trailers) = self.decoder.take_trailers() {
+            self.trailers = Some(allowed_trailers(&trailers, self.edits));
         }
-        self.kept
-            .extend_from_slice(&client.input.data()[..step.produced]);
-        client.input.consume(step.consumed);
-        if step.produced > 0 && self.is_chunked {
-            self.frame(|frame, is_first| write_chunk_start(frame, step.produced, is_first));
-        } else if self.decoder.is_done() && self.is_chunked {
-            if let Some(trailers) = self.decoder.take_trailers() {
-                self.trailers = Some(allowed_trailers(&trailers, self.edits));
-            }
+        if produced > 0 && is_chunked {
+            self.frame(|frame, is_first| write_chunk_start(frame, produced, is_first));
+        } else if self.decoder.is_done() && is_chunked {
             let trailers = self.trailers.take();
             self.frame(|frame, is_first| write_last_chunk(frame, trailers.as_ref(), is_first));
             self.trailers = trailers;
             self.current.is_framed = true;
         }
-        self.current.is_framed |= self.decoder.is_done() && !self.is_chunked;
-        Ok(step.produced > 0 || self.current.is_framed)
+        self.current.is_framed |= self.decoder.is_done() && !is_chunked;
+        Ok(produced > 0 || self.current.is_framed)
+    }
+
+    /// Takes what has arrived of the body.
+    fn take(&mut self, source: &mut BodySource<'_>) -> Result<usize, UploadError> {
+        let produced = source
+            .take(&mut self.decoder, &mut self.kept)
+            .map_err(refuse)?;
+        self.received += produced as u64;
+        if self.received > self.limit {
+            return Err(UploadError::Client(TOO_LARGE));
+        }
+        Ok(produced)
     }
 
     /// Adds framing behind what is still to be sent of it.

@@ -4,6 +4,7 @@
 //! can fail first (open the log, bind, build), then stores the new snapshot once: a request sees
 //! all of the old configuration or all of the new.
 
+mod expiry;
 mod reload;
 mod snapshot;
 mod worker;
@@ -22,11 +23,11 @@ use arc_swap::ArcSwap;
 use tokio::task::JoinHandle;
 
 pub use self::reload::{ReloadError, Reloader};
-use self::{snapshot::Snapshot, worker::Worker};
+use self::{expiry::Expiry, snapshot::Snapshot, worker::Worker};
 use crate::{
     config::{AccessTarget, Config},
     net::{BindError, bind},
-    telemetry::{AccessLog, AccessSink},
+    telemetry::{AccessLog, AccessSink, Troubles},
     upstream::Resolver,
 };
 
@@ -71,6 +72,9 @@ pub enum StartError {
     /// An address that cannot be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The TLS of a listener or a pool is of no use.
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
     /// The server is ending, and takes nothing new.
     #[error("this lbd is stopping")]
     Ending,
@@ -95,15 +99,16 @@ impl Server {
         let access = AccessLog::start(open(&config.log.access)?)?;
         let resolver = Arc::new(Resolver::default());
         resolver.refresh(&config.pools).await;
-        let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot::build(
-            &config, &resolver, None,
-        )));
+        let first = Snapshot::build(&config, &resolver, None)?;
+        let snapshot = Arc::new(ArcSwap::from_pointee(first));
+        let troubles = Arc::new(Troubles::default());
         let mut workers = Vec::with_capacity(count);
         for index in 0..count {
-            workers.push(Worker::start(index, Arc::clone(&snapshot), access.clone())?);
+            let (snapshot, troubles) = (Arc::clone(&snapshot), Arc::clone(&troubles));
+            workers.push(Worker::start(index, snapshot, access.clone(), troubles)?);
         }
         let server = Self {
-            background: tokio::spawn(keep_resolving(Arc::clone(&snapshot), Arc::clone(&resolver))),
+            background: tokio::spawn(look_after(Arc::clone(&snapshot), Arc::clone(&resolver))),
             snapshot,
             workers,
             resolver,
@@ -157,7 +162,7 @@ impl Server {
         )?;
         let sink = open(&config.log.access)?;
         self.resolver.refresh(&config.pools).await;
-        let next = Snapshot::build(&config, &self.resolver, Some(&self.snapshot.load()));
+        let next = Snapshot::build(&config, &self.resolver, Some(&self.snapshot.load()))?;
         // From here on nothing fails.
         let removed = current
             .iter()
@@ -312,9 +317,11 @@ fn announce(config: &Config, bound: &[Bound]) {
     }
 }
 
-/// Looks names up again for as long as the server lives.
-async fn keep_resolving(snapshot: Arc<ArcSwap<Snapshot>>, resolver: Arc<Resolver>) {
+/// Looks names up again, and certificates over, for as long as the server lives.
+async fn look_after(snapshot: Arc<ArcSwap<Snapshot>>, resolver: Arc<Resolver>) {
+    let mut expiry = Expiry::default();
     loop {
+        expiry.look(snapshot.load().certificates());
         tokio::time::sleep(RESOLVE_INTERVAL).await;
         let pools = snapshot.load_full();
         let configs: Vec<_> = pools.pools().map(|pool| pool.config().clone()).collect();

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf, sync::Arc};
 
 use super::{Server, StartError};
 use crate::{
-    config::{self, Config, Report, SourceFile},
+    config::{self, Certificate, Config, Report, SourceFile},
     telemetry::EventLog,
 };
 
@@ -32,6 +32,14 @@ pub enum ReloadError {
     /// The file has faults.
     #[error("{0}")]
     Faulty(Report),
+    /// A certificate that is not in use yet has ended already: what is in use is better.
+    #[error("certificate {file} has expired on {last_day}: the one in use stays")]
+    Expired {
+        /// The file.
+        file: String,
+        /// Its last day.
+        last_day: String,
+    },
     /// An address or the access log cannot be had.
     #[error("{0}")]
     Refused(#[from] StartError),
@@ -60,6 +68,7 @@ impl Reloader {
             error,
         })?;
         let loaded = config::load(&file).map_err(ReloadError::Faulty)?;
+        refuse_expired(&loaded.config, &current)?;
         for (key, differs) in [
             ("control", loaded.config.control != current.control),
             ("pid", loaded.config.pid != current.pid),
@@ -92,5 +101,21 @@ impl Reloader {
     /// How long requests in flight are waited for, by what is served now.
     pub async fn shutdown_timeout(&self) -> std::time::Duration {
         self.current.lock().await.shutdown_timeout
+    }
+}
+
+/// A certificate that expired while it was in use refuses nothing: other changes may be urgent.
+fn refuse_expired(next: &Config, current: &Config) -> Result<(), ReloadError> {
+    let is_in_use = |certificate: &Certificate| {
+        let mut used = current.certificates();
+        used.any(|used| used.certified.cert == certificate.certified.cert)
+    };
+    let mut expired = next.certificates().filter(|next| next.has_expired());
+    match expired.find(|certificate| !is_in_use(certificate)) {
+        Some(certificate) => Err(ReloadError::Expired {
+            file: certificate.file.value.clone(),
+            last_day: certificate.last_day(),
+        }),
+        None => Ok(()),
     }
 }

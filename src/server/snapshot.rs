@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::HashMap, fmt, net::SocketAddr, sync::Arc};
 use arc_swap::{ArcSwap, Cache};
 
 use crate::{
-    config::{AccessFormat, AccessTarget, Config, Log},
+    config::{AccessFormat, AccessTarget, Certificate, Config, Log},
     http::{Site, SiteSource},
     telemetry::LineFormat,
     upstream::{Pool, Resolver},
@@ -17,21 +17,30 @@ pub(super) struct Snapshot {
     /// By the listener's address as the file says it. Few, so that a walk is the fastest look-up.
     sites: Vec<(SocketAddr, Arc<Site>)>,
     pools: HashMap<String, Arc<Pool>>,
+    certificates: Vec<Certificate>,
 }
 
 impl Snapshot {
     /// What `config` says. Pools take over the peers that `previous` knows.
-    pub(super) fn build(config: &Config, resolver: &Resolver, previous: Option<&Self>) -> Self {
+    ///
+    /// # Errors
+    /// The TLS of a listener or a pool is of no use.
+    pub(super) fn build(
+        config: &Config,
+        resolver: &Resolver,
+        previous: Option<&Self>,
+    ) -> Result<Self, rustls::Error> {
         let pool = |pool: &crate::config::Pool| {
             let before = previous.and_then(|snapshot| snapshot.pools.get(pool.name.as_str()));
-            let next = Pool::new(pool.clone(), resolver, before.map(AsRef::as_ref));
-            (pool.name.value.clone(), Arc::new(next))
+            let next = Pool::new(pool.clone(), resolver, before.map(AsRef::as_ref))?;
+            Ok((pool.name.value.clone(), Arc::new(next)))
         };
-        let pools: HashMap<_, _> = config.pools.iter().map(pool).collect();
+        let pools: Result<HashMap<_, _>, rustls::Error> = config.pools.iter().map(pool).collect();
+        let pools = pools?;
         let access = line_format(&config.log);
         let mut sites = Vec::new();
         for listener in &config.listeners {
-            let site = Arc::new(Site::new(listener, &config.routes, &pools, access));
+            let site = Arc::new(Site::new(listener, &config.routes, &pools, access)?);
             sites.extend(
                 listener
                     .bind
@@ -39,7 +48,16 @@ impl Snapshot {
                     .map(|bind| (bind.value, Arc::clone(&site))),
             );
         }
-        Self { sites, pools }
+        Ok(Self {
+            sites,
+            pools,
+            certificates: config.certificates().cloned().collect(),
+        })
+    }
+
+    /// Those that lbd shows, to clients and to servers.
+    pub(super) fn certificates(&self) -> impl Iterator<Item = &Certificate> {
+        self.certificates.iter()
     }
 
     pub(super) fn pools(&self) -> impl Iterator<Item = &Arc<Pool>> {

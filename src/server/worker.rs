@@ -14,7 +14,7 @@ use super::snapshot::{CurrentSnapshot, Snapshot};
 use crate::{
     http::{Arrival, ClientConnection, Context},
     net::{Listener, Stream},
-    telemetry::{AccessLog, AccessWriter},
+    telemetry::{AccessLog, AccessWriter, Troubles},
 };
 
 /// How often a worker looks after its idle connections and hands its access lines on.
@@ -44,6 +44,7 @@ impl Worker {
         index: usize,
         snapshot: Arc<ArcSwap<Snapshot>>,
         access: AccessLog,
+        troubles: Arc<Troubles>,
     ) -> io::Result<Self> {
         let (commands, received) = mpsc::unbounded_channel();
         let runtime = Builder::new_current_thread();
@@ -53,6 +54,7 @@ impl Worker {
                 let context = Context::new(
                     Box::new(CurrentSnapshot::new(snapshot)),
                     AccessWriter::new(access),
+                    troubles,
                 );
                 run(runtime, received, Rc::new(context));
             })?;
@@ -226,7 +228,9 @@ impl Life {
 }
 
 fn look_after(context: &Context) {
-    context.keepalive.sweep(Instant::now());
+    let now = Instant::now();
+    context.keepalive.sweep(now);
+    context.multiplexed.sweep(now);
     context.access.flush();
 }
 

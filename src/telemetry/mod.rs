@@ -11,6 +11,7 @@ mod access_record;
 // The time of day, formatted once a second.
 mod clock;
 mod counter;
+mod troubles;
 
 // Bytes instead of `std::fmt`.
 mod text;
@@ -22,4 +23,5 @@ pub use self::{
     counter::Counter,
     event_log::EventLog,
     text::{write_ip, write_number},
+    troubles::Troubles,
 };

@@ -30,6 +30,20 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// A server that would not agree on HTTP/2 in the handshake.
+    pub(super) const NO_HTTP2: Self = Self {
+        kind: FailureKind::Error,
+        sent: false,
+        reason: "does not speak HTTP/2 (ALPN)",
+    };
+
+    /// A server that takes no more of a request.
+    pub const SEND_TIMEOUT: Self = Self {
+        kind: FailureKind::Timeout,
+        sent: true,
+        reason: "send timeout",
+    };
+
     /// A connection that could not be made.
     pub fn connecting(error: &io::Error) -> Self {
         let (kind, reason) = match error.kind() {
@@ -39,6 +53,8 @@ impl Failure {
             io::ErrorKind::HostUnreachable => (FailureKind::Error, "host unreachable"),
             io::ErrorKind::NetworkUnreachable => (FailureKind::Error, "network unreachable"),
             io::ErrorKind::AddrNotAvailable => (FailureKind::Local, "no free local port"),
+            io::ErrorKind::InvalidData => (FailureKind::Error, handshake_failure(error)),
+            io::ErrorKind::UnexpectedEof => (FailureKind::Error, "closed within the TLS handshake"),
             _ if is_shortage(error) => (FailureKind::Local, "no descriptor or memory left"),
             _ => (FailureKind::Error, "connect failed"),
         };
@@ -73,6 +89,34 @@ impl Failure {
         }
     }
 
+    /// A stream, or the connection that it is on, that broke before the response head. What a peer says that
+    /// it has not looked at was not sent (RFC 9113 section 8.7).
+    pub fn stream(error: &h2::Error) -> Self {
+        let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
+        let (sent, reason) = if error.is_remote() && error.is_reset() && refused {
+            (false, "refused the stream")
+        } else if error.is_remote() && error.is_go_away() {
+            (false, "is going away")
+        } else if error.is_remote() && error.is_reset() {
+            (true, "reset the stream before answering")
+        } else if error.is_io() {
+            (true, "closed before answering")
+        } else {
+            let kind = FailureKind::InvalidHeader;
+            let reason = "broke the rules of HTTP/2";
+            return Self {
+                kind,
+                sent: true,
+                reason,
+            };
+        };
+        Self {
+            kind: FailureKind::Error,
+            sent,
+            reason,
+        }
+    }
+
     /// What a client is told when no other peer can be tried.
     pub fn status(&self) -> StatusCode {
         match self.kind {
@@ -80,6 +124,29 @@ impl Failure {
             FailureKind::Error | FailureKind::InvalidHeader => StatusCode::BAD_GATEWAY,
             FailureKind::Local => StatusCode::SERVICE_UNAVAILABLE,
         }
+    }
+}
+
+/// Why there is no TLS with a server, in words that say whose certificate to look at.
+fn handshake_failure(error: &io::Error) -> &'static str {
+    use rustls::{CertificateError, Error};
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<Error>());
+    match inner {
+        Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            "TLS: certificate of an unknown authority"
+        }
+        Some(Error::InvalidCertificate(
+            CertificateError::Expired | CertificateError::ExpiredContext { .. },
+        )) => "TLS: certificate has expired",
+        Some(Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        )) => "TLS: certificate is for another name",
+        Some(Error::InvalidCertificate(_)) => "TLS: certificate is not acceptable",
+        Some(Error::AlertReceived(_)) => "TLS: refused by the server",
+        Some(Error::InvalidMessage(_)) => "TLS: the server does not speak it",
+        _ => "TLS handshake failed",
     }
 }
 

@@ -12,7 +12,10 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::peer::{Peer, PeerId};
+use super::{
+    peer::{Peer, PeerId},
+    transport::Transport,
+};
 use crate::{config, net::Stream};
 
 /// A connection to a peer.
@@ -22,15 +25,18 @@ pub struct Connection {
     pub stream: Stream,
     /// Requests that it carried before this one.
     requests: u32,
+    /// How it was made.
+    transport: Arc<Transport>,
     /// Whether the last response had no body by its status or method alone: a peer that sent one all
     /// the same would have it read as the answer to the next request.
     pub had_implied_end: bool,
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream) -> Self {
+    pub(super) fn new(stream: Stream, transport: Arc<Transport>) -> Self {
         Self {
             stream,
+            transport,
             requests: 0,
             had_implied_end: false,
         }
@@ -57,8 +63,8 @@ struct Idle {
 }
 
 impl Keepalive {
-    /// A connection to `peer` that is still open as far as the last turn of the reactor knows.
-    pub fn take(&self, peer: &Peer) -> Option<Connection> {
+    /// A connection to `peer`, made by `transport`, that is still open as far as the last turn of the reactor knows.
+    pub fn take(&self, peer: &Peer, transport: &Arc<Transport>) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
         let stack = idle.get_mut(&peer.id())?;
         while let Some(Idle { connection, .. }) = stack.idle.pop() {
@@ -67,7 +73,7 @@ impl Keepalive {
             } else {
                 connection.stream.is_quiet()
             };
-            if is_quiet {
+            if is_quiet && Arc::ptr_eq(&connection.transport, transport) {
                 return Some(connection);
             }
         }
@@ -130,7 +136,15 @@ mod tests {
         let stream = Stream::connect(listener.local_addr().unwrap())
             .await
             .unwrap();
-        (Connection::new(stream), listener.accept().await.unwrap().0)
+        (
+            Connection::new(stream, transport()),
+            listener.accept().await.unwrap().0,
+        )
+    }
+
+    fn transport() -> Arc<Transport> {
+        static TRANSPORT: std::sync::OnceLock<Arc<Transport>> = std::sync::OnceLock::new();
+        Arc::clone(TRANSPORT.get_or_init(|| Arc::new(Transport::plain())))
     }
 
     fn count(keepalive: &Keepalive) -> usize {
@@ -174,8 +188,8 @@ mod tests {
             ends.push(end);
         }
         assert_eq!(count(&keepalive), 2);
-        assert_eq!(keepalive.take(&peer).unwrap().requests, 2);
-        assert_eq!(keepalive.take(&peer).unwrap().requests, 1);
-        assert!(keepalive.take(&peer).is_none());
+        assert_eq!(keepalive.take(&peer, &transport()).unwrap().requests, 2);
+        assert_eq!(keepalive.take(&peer, &transport()).unwrap().requests, 1);
+        assert!(keepalive.take(&peer, &transport()).is_none());
     }
 }

@@ -15,6 +15,8 @@ mod pool;
 // Connections to them.
 mod connect;
 mod keepalive;
+mod multiplex;
+mod transport;
 
 // What becomes of a try that failed.
 mod failure;
@@ -28,9 +30,11 @@ pub use self::{
     failure::{Failure, FailureKind},
     keepalive::{Connection, Keepalive},
     lease::Lease,
+    multiplex::{Multiplexed, Slot, Way},
     peer::{Peer, PeerId},
     peer_set::PickContext,
     pool::{NoLivePeer, Pool},
     resolve::Resolver,
     retry::{RetryPolicy, TrySoFar},
+    transport::Transport,
 };

@@ -8,6 +8,7 @@ use super::{
     lease::Lease,
     peer_set::{Light, PeerSet, PickContext},
     resolve::Resolver,
+    transport::Transport,
 };
 use crate::config;
 
@@ -16,6 +17,7 @@ use crate::config;
 pub struct Pool {
     config: config::Pool,
     set: ArcSwap<PeerSet>,
+    transport: Arc<Transport>,
 }
 
 /// Nobody could be chosen.
@@ -31,7 +33,15 @@ pub struct NoLivePeer {
 impl Pool {
     /// The pool that `config` describes. Peers of `previous` that it still names keep what is known of
     /// them, except their failure marks; names are looked up in `resolver`, which must know them.
-    pub fn new(config: config::Pool, resolver: &Resolver, previous: Option<&Self>) -> Self {
+    ///
+    /// # Errors
+    /// Its TLS is of no use.
+    pub fn new(
+        config: config::Pool,
+        resolver: &Resolver,
+        previous: Option<&Self>,
+    ) -> Result<Self, rustls::Error> {
+        let transport = Transport::new(&config, previous.map(|pool| &pool.transport))?;
         let known = previous
             .map(|pool| pool.set.load().peers())
             .unwrap_or_default();
@@ -40,10 +50,16 @@ impl Pool {
         for member in set.members() {
             member.peer.health.clear();
         }
-        Self {
+        Ok(Self {
             config,
             set: ArcSwap::from_pointee(set),
-        }
+            transport,
+        })
+    }
+
+    /// How its servers are spoken to.
+    pub fn transport(&self) -> &Arc<Transport> {
+        &self.transport
     }
 
     /// The pool's name.

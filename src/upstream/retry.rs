@@ -52,6 +52,16 @@ impl RetryPolicy {
         self.retry.on.statuses.contains(&status.as_u16())
     }
 
+    /// Whether gRPC answers that say "unavailable" are to be thrown away for another peer's.
+    pub fn lists_grpc_unavailable(&self) -> bool {
+        self.retry.on.grpc_unavailable
+    }
+
+    /// Whether such an answer may be. Every gRPC call is a POST, so whoever lists it means calls that were sent.
+    pub fn turns_away_unavailable(&self, so_far: TrySoFar) -> bool {
+        so_far.replayable && self.has_budget(so_far)
+    }
+
     /// Whether an answer with a listed status may be thrown away.
     pub fn turns_away(&self, method: &Method, so_far: TrySoFar) -> bool {
         self.may_send_again(method, so_far.replayable) && self.has_budget(so_far)

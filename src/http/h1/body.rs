@@ -18,6 +18,8 @@ enum State {
     Length(u64),
     UntilClose,
     Chunk(Chunk),
+    /// Something else says where it ends.
+    Elsewhere,
     Done,
 }
 
@@ -82,6 +84,24 @@ impl Decoder {
         }
     }
 
+    /// For a body of which something else takes the framing off, and says when it is [over](Self::finish).
+    pub(in super::super) fn elsewhere(framing: Framing) -> Self {
+        let state = match framing {
+            Framing::None => State::Done,
+            _ => State::Elsewhere,
+        };
+        Self {
+            state,
+            trailers: None,
+        }
+    }
+
+    /// The body is over, with these trailer fields.
+    pub(in super::super) fn finish(&mut self, trailers: Option<Fields>) {
+        self.state = State::Done;
+        self.trailers = trailers;
+    }
+
     /// Whether all of the body has been decoded.
     pub(in super::super) fn is_done(&self) -> bool {
         matches!(self.state, State::Done)
@@ -96,7 +116,7 @@ impl Decoder {
     pub(in super::super) fn decode(&mut self, bytes: &mut [u8]) -> Result<Step, BodyError> {
         match &mut self.state {
             State::Done => Ok(Step::default()),
-            State::UntilClose => Ok(Step {
+            State::UntilClose | State::Elsewhere => Ok(Step {
                 consumed: bytes.len(),
                 produced: bytes.len(),
             }),
@@ -123,7 +143,7 @@ impl Decoder {
                 Ok(())
             }
             State::Done => Ok(()),
-            State::Length(_) | State::Chunk(_) => Err(BodyError::Truncated),
+            State::Length(_) | State::Chunk(_) | State::Elsewhere => Err(BodyError::Truncated),
         }
     }
 

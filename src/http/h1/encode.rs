@@ -29,15 +29,6 @@ pub(in super::super) fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8])
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends `Content-Length`.
-pub(in super::super) fn write_length(out: &mut Vec<u8>, length: u64) {
-    write_field(
-        out,
-        "Content-Length",
-        itoa::Buffer::new().format(length).as_bytes(),
-    );
-}
-
 /// Appends what stands before a chunk's data. The line end after the data before is written here,
 /// too, so that each chunk is one piece of framing and one of data.
 pub(in super::super) fn write_chunk_start(out: &mut Vec<u8>, len: usize, is_first: bool) {

@@ -144,10 +144,21 @@ impl Fields {
         Some(found.value)
     }
 
+    /// No fields yet, and room for `count`.
+    pub(in super::super) fn with_capacity(count: usize) -> Self {
+        Self {
+            text: Vec::with_capacity(count * 32),
+            index: Vec::with_capacity(count),
+            present: Names::default(),
+        }
+    }
+
     /// Adds a field behind the others.
     pub(in super::super) fn push(&mut self, name: &str, value: &[u8]) {
         let span = self.append(name.as_bytes());
+        self.append(b": ");
         let value = self.append(value);
+        self.append(b"\r\n");
         self.enter(name.as_bytes(), span, value);
     }
 
@@ -173,7 +184,30 @@ impl Fields {
         }
     }
 
-    fn append(&mut self, bytes: &[u8]) -> Span {
+    /// How many there are.
+    pub(in super::super) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// The same with the `Cookie` fields, which HTTP/2 may split, made one (RFC 9113 section 8.2.3).
+    pub(super) fn with_one_cookie(self) -> Self {
+        let is_cookie = |field: &Field<'_>| super::is_name(field.name, "cookie");
+        if self.iter().filter(is_cookie).count() < 2 {
+            return self;
+        }
+        let mut joined = Self::with_capacity(self.len());
+        for field in self.iter().filter(|field| !is_cookie(field)) {
+            if let Ok(name) = std::str::from_utf8(field.name) {
+                joined.push(name, field.value);
+            }
+        }
+        let crumbs: Vec<_> = self.iter().filter(is_cookie).map(|f| f.value).collect();
+        joined.push("cookie", &crumbs.join(&b"; "[..]));
+        joined
+    }
+
+    /// Adds text that is no field.
+    pub(super) fn append(&mut self, bytes: &[u8]) -> Span {
         let span = Span::new(self.text.len(), bytes.len());
         self.text.extend_from_slice(bytes);
         span

@@ -21,8 +21,7 @@ mod response;
 pub(super) use self::{
     body::{BodyError, Decoder},
     encode::{
-        write_chunk_start, write_field, write_last_chunk, write_length, write_request_line,
-        write_status_line,
+        write_chunk_start, write_field, write_last_chunk, write_request_line, write_status_line,
     },
     fields::{Field, Fields},
     framing::Framing,

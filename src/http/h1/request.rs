@@ -91,14 +91,98 @@ impl RequestHead {
         self.fields.slice(self.host)
     }
 
-    /// `HTTP/1.1` or `HTTP/1.0`.
+    /// `HTTP/1.1`, `HTTP/1.0`, or `HTTP/2.0` as nginx calls it.
     pub(in super::super) fn version_text(&self) -> &'static str {
-        if self.version == Version::HTTP_11 {
-            "HTTP/1.1"
-        } else {
-            "HTTP/1.0"
+        match self.version {
+            Version::HTTP_2 => "HTTP/2.0",
+            Version::HTTP_11 => "HTTP/1.1",
+            _ => "HTTP/1.0",
         }
     }
+
+    /// Whether it is of a version without chunks and without connections that stay by themselves.
+    pub(in super::super) fn is_http_10(&self) -> bool {
+        self.version == Version::HTTP_10
+    }
+
+    /// A head that came in parts, as HTTP/2 sends it (RFC 9113 section 8.3.1).
+    ///
+    /// # Errors
+    /// 400, 405, 414 or 431.
+    pub(in super::super) fn assemble(
+        method: Method,
+        target: &str,
+        authority: Option<&str>,
+        fields: Fields,
+        has_body: bool,
+        limits: HeadLimits,
+    ) -> Result<Self, HttpError> {
+        if target.len() > limits.uri {
+            return Err(URI_TOO_LONG);
+        }
+        if fields.len() > MAX_FIELDS {
+            return Err(HEADER_TOO_LARGE);
+        }
+        check_method(&method)?;
+        let mut fields = fields.with_one_cookie();
+        let raw_target = fields.append(target.as_bytes());
+        let path_and_query = match target {
+            "*" if method == Method::OPTIONS => PathAndQuery::Implied(Target::Asterisk),
+            _ if target.starts_with('/') => PathAndQuery::Sent(raw_target),
+            _ => return Err(bad("invalid request target")),
+        };
+        let host = match authority {
+            None => host_field(&fields, true)?,
+            Some(authority) if !is_host(authority.as_bytes()) => {
+                return Err(bad("invalid :authority"));
+            }
+            Some(authority) => {
+                let mut hosts = fields.all(Name::Host);
+                if hosts.any(|host| !host.eq_ignore_ascii_case(authority.as_bytes())) {
+                    return Err(bad("Host differs from :authority"));
+                }
+                drop(hosts);
+                fields.append(authority.as_bytes())
+            }
+        };
+        let body = match request_framing(&fields, true)? {
+            _ if !has_body => Framing::None,
+            Framing::None => Framing::Chunked,
+            framing => framing,
+        };
+        Ok(Self {
+            raw_target,
+            host,
+            path_and_query,
+            body,
+            keep_alive: true,
+            options: ConnectionOptions::default(),
+            expects_continue: expects_continue(&fields),
+            method,
+            version: Version::HTTP_2,
+            fields,
+        })
+    }
+}
+
+fn expects_continue(fields: &Fields) -> bool {
+    fields
+        .get(Name::Expect)
+        .is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"))
+}
+
+fn check_method(method: &Method) -> Result<(), HttpError> {
+    if is_miscased(method) {
+        // A peer that ignores case would do what this request is not taken for.
+        return Err(bad("method in the wrong case"));
+    }
+    if *method == Method::CONNECT || *method == Method::TRACE {
+        return Err(HttpError::client(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method not allowed",
+        ));
+    }
+    Ok(())
 }
 
 /// Reads a head from the front of `bytes`; `None` if it is not complete. Gives its length, too.
@@ -213,16 +297,7 @@ fn checked(
     }
     let method = Method::from_bytes(parsed.method.unwrap_or_default().as_bytes())
         .map_err(|_| bad("invalid method"))?;
-    if is_miscased(&method) {
-        // A peer that ignores case would do what this request is not taken for.
-        return Err(bad("method in the wrong case"));
-    }
-    if method == Method::CONNECT || method == Method::TRACE {
-        return Err(HttpError::client(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method not allowed",
-        ));
-    }
+    check_method(&method)?;
     let version = if parsed.version == Some(1) {
         Version::HTTP_11
     } else {
@@ -243,10 +318,7 @@ fn checked(
         body,
         keep_alive: options.keeps_alive(is_http_11),
         options,
-        expects_continue: is_http_11
-            && fields
-                .get(Name::Expect)
-                .is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue")),
+        expects_continue: is_http_11 && expects_continue(&fields),
         method,
         version,
         fields,

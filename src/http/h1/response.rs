@@ -22,12 +22,39 @@ pub(in super::super) struct ResponseHead {
     pub(in super::super) keep_alive: bool,
     /// What it says of its connection.
     pub(in super::super) options: ConnectionOptions,
+    is_assembled: bool,
 }
 
 impl ResponseHead {
     /// The reason phrase: it means nothing to HTTP, but old clients show it.
     pub(in super::super) fn reason(&self) -> &[u8] {
-        self.fields.slice(self.reason)
+        match self.fields.slice(self.reason) {
+            // HTTP/2 has none.
+            b"" if self.is_assembled => self
+                .status
+                .canonical_reason()
+                .unwrap_or_default()
+                .as_bytes(),
+            reason => reason,
+        }
+    }
+
+    /// A head that came in parts, as HTTP/2 sends it. `has_body`: the stream did not end with it.
+    pub(in super::super) fn assemble(status: StatusCode, fields: Fields, has_body: bool) -> Self {
+        let body = match framing_of(&fields, true) {
+            _ if !has_body => Framing::None,
+            Ok(Some(Framing::Length(length))) => Framing::Length(length),
+            _ => Framing::Chunked,
+        };
+        Self {
+            status,
+            reason: Span::default(),
+            fields,
+            body,
+            keep_alive: true,
+            options: ConnectionOptions::default(),
+            is_assembled: true,
+        }
     }
 }
 
@@ -79,6 +106,7 @@ pub(in super::super) fn parse_response(
             body,
             keep_alive,
             options,
+            is_assembled: false,
         },
         length,
     )))

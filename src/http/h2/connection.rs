@@ -1,0 +1,323 @@
+//! One client's HTTP/2 connection from its preface to its end.
+//!
+//! The connection's own task moves frames and accepts streams; each stream is a task of its own that
+//! goes the way of every request. The connection ends when the client goes, when nothing has been
+//! asked for too long, when its listener is gone or its worker drains (both after the streams that
+//! were accepted), or when the client sends what only costs.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::poll_fn,
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    task::{Context as TaskContext, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use h2::{
+    Reason, RecvStream,
+    server::{Builder, Connection, SendResponse},
+};
+use http::Request;
+use tokio::time::Instant;
+
+use super::{
+    Incoming,
+    guard::{Guarded, Seen},
+    request_head,
+};
+use crate::{
+    http::{
+        answer::Answer,
+        client::{After, Client, Http2Client, Http2Output, linger},
+        context::Context,
+        exchange::{ClientSeen, Exchange, Times},
+        handler::handle,
+        server::Arrival,
+        site::Site,
+    },
+    net::{Buffer, ClientIdentity, Deadline, Stream, Timer},
+};
+
+/// How a client begins that knows it may (RFC 9113 section 3.4).
+pub(in super::super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What a client may send before its requests' bodies are taken: for a stream 20 MB a second over 50 ms,
+/// and for a connection what it may cost lbd in memory.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 2 << 20;
+/// Bytes of a stream's response that wait for the connection to take them.
+const MOST_WAITING: usize = 64 << 10;
+/// Streams that the client resets before lbd has looked at them, and streams that lbd resets for
+/// errors of the client's: beyond these it is an attack.
+const MOST_UNSEEN_RESETS: usize = 200;
+const MOST_ERRORS: usize = 200;
+/// How long a connection that is told to end may take to do so, once nothing is left to wait for.
+const LAST_CHANCE: Duration = Duration::from_secs(1);
+
+/// A client's connection.
+pub(in super::super) struct H2Connection {
+    pub(in super::super) client: Rc<H2Client>,
+    pub(in super::super) stream: Stream,
+    /// What has been read of it.
+    pub(in super::super) ahead: Buffer,
+    pub(in super::super) timer: Timer,
+    /// What its listener serves.
+    pub(in super::super) site: Arc<Site>,
+}
+
+/// What all streams of a connection share.
+pub(in super::super) struct H2Client {
+    pub(in super::super) context: Rc<Context>,
+    pub(in super::super) address: SocketAddr,
+    pub(in super::super) arrival: Rc<Arrival>,
+    pub(in super::super) is_https: bool,
+    pub(in super::super) identity: Option<Box<ClientIdentity>>,
+    /// Streams that are open, and since when there are none.
+    pub(in super::super) open: Cell<usize>,
+    pub(in super::super) idle_since: Cell<Instant>,
+}
+
+/// Where a connection is on its way to its end.
+#[derive(Clone, Copy, PartialEq)]
+enum Ending {
+    No,
+    /// It takes no new streams; those that are open are finished.
+    Graceful,
+    /// It is cut off.
+    Abrupt,
+}
+
+impl H2Connection {
+    pub(in super::super) async fn serve(self) {
+        let Self {
+            client,
+            stream,
+            ahead,
+            timer,
+            site,
+        } = self;
+        let stream = Rc::new(stream);
+        let seen = Rc::new(Seen::default());
+        let io = Guarded::new(Rc::clone(&stream), ahead, &seen);
+        let shaking = builder(&site).handshake(io);
+        let deadline = Deadline::After(site.timeouts.header);
+        let Some(Ok(connection)) = timer.limit(deadline, shaking).await else {
+            return;
+        };
+        let mut life = Life {
+            connection,
+            client: &client,
+            seen,
+            timer: &timer,
+            site,
+            ending: Ending::No,
+            ends_at: None,
+        };
+        poll_fn(|cx| life.poll(cx)).await;
+        let was_cut_off = life.ending == Ending::Abrupt;
+        drop(life);
+        if was_cut_off {
+            // What the client still sends must not make the kernel throw away what it was told.
+            linger(&stream, &timer, true).await;
+        }
+    }
+}
+
+fn builder(site: &Site) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(site.max_streams)
+        .max_header_list_size(u32::try_from(site.limits.header).unwrap_or(u32::MAX))
+        .max_send_buffer_size(MOST_WAITING)
+        .max_pending_accept_reset_streams(MOST_UNSEEN_RESETS)
+        .max_local_error_reset_streams(Some(MOST_ERRORS));
+    builder
+}
+
+/// A connection while it is served.
+struct Life<'l> {
+    connection: Connection<Guarded, Bytes>,
+    client: &'l Rc<H2Client>,
+    seen: Rc<Seen>,
+    timer: &'l Timer,
+    site: Arc<Site>,
+    ending: Ending,
+    /// When a connection that is ending and has nothing left to wait for is given up.
+    ends_at: Option<Instant>,
+}
+
+impl Life<'_> {
+    /// Ready when the connection is over.
+    fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
+        loop {
+            loop {
+                match self.connection.poll_accept(cx) {
+                    Poll::Ready(Some(Ok((request, respond)))) => self.accept(request, respond),
+                    Poll::Ready(Some(Err(error))) => {
+                        self.note_error(&error);
+                        return Poll::Ready(());
+                    }
+                    Poll::Ready(None) => return Poll::Ready(()),
+                    Poll::Pending => break,
+                }
+            }
+            if !self.may_end(cx) {
+                return self.poll_limits(cx);
+            }
+        }
+    }
+
+    /// Tells the client that the connection ends, if it is time to; what was told has then to be sent.
+    fn may_end(&mut self, cx: &mut TaskContext<'_>) -> bool {
+        if let Some(flood) = self.seen.flood.get()
+            && self.ending != Ending::Abrupt
+        {
+            self.cut_off(flood);
+            return true;
+        }
+        if self.ending != Ending::No {
+            return false;
+        }
+        let context = &self.client.context;
+        let is_served = context
+            .sites
+            .follow(self.client.arrival.listener, &mut self.site);
+        let is_idle = self.client.open.get() == 0;
+        let idle_until = self.client.idle_since.get() + self.site.timeouts.idle;
+        let is_over = !is_served || context.drain.is_draining();
+        if is_over || is_idle && self.timer.poll_passed(cx, idle_until).is_ready() {
+            self.connection.graceful_shutdown();
+            self.ending = Ending::Graceful;
+            return true;
+        }
+        false
+    }
+
+    /// Ready when the client has been waited for long enough.
+    fn poll_limits(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
+        let now = Instant::now();
+        if let Some(since) = self.seen.stalled_since.get()
+            && self
+                .timer
+                .poll_passed(cx, since + self.site.timeouts.send)
+                .is_ready()
+        {
+            return Poll::Ready(());
+        }
+        let is_idle = self.client.open.get() == 0;
+        match self.ending {
+            // So that it is looked again whether it is idle.
+            Ending::No if !is_idle => {
+                let _ = self.timer.poll_passed(cx, now + self.site.timeouts.idle);
+                Poll::Pending
+            }
+            Ending::No => Poll::Pending,
+            Ending::Graceful if !is_idle => {
+                let _ = self.timer.poll_passed(cx, now + LAST_CHANCE);
+                self.ends_at = None;
+                Poll::Pending
+            }
+            Ending::Graceful | Ending::Abrupt => {
+                let ends_at = *self.ends_at.get_or_insert(now + LAST_CHANCE);
+                self.timer.poll_passed(cx, ends_at)
+            }
+        }
+    }
+
+    fn accept(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+        let client = &self.client;
+        client.open.set(client.open.get() + 1);
+        // A request is served by what is configured when it begins.
+        let sites = &client.context.sites;
+        sites.follow(client.arrival.listener, &mut self.site);
+        let stream = OpenStream {
+            client: Rc::clone(client),
+        };
+        let site = Arc::clone(&self.site);
+        tokio::task::spawn_local(async move { stream.serve(&site, request, respond).await });
+    }
+
+    fn cut_off(&mut self, flood: &'static str) {
+        self.client.context.troubles.h2_floods.add(1);
+        tracing::warn!(client = %self.client.address, failure = "h2 flood", "cut off: too many {flood}");
+        self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+        self.ending = Ending::Abrupt;
+    }
+
+    fn note_error(&mut self, error: &h2::Error) {
+        let client = &self.client;
+        let is_flood = error.reason() == Some(Reason::ENHANCE_YOUR_CALM) && !error.is_remote();
+        if is_flood && self.ending != Ending::Abrupt {
+            client.context.troubles.h2_floods.add(1);
+            self.ending = Ending::Abrupt;
+            tracing::warn!(client = %client.address, failure = "h2 flood", "cut off: {error}");
+        } else if !error.is_io() {
+            self.ending = Ending::Abrupt;
+            tracing::debug!(client = %client.address, failure = "h2", "{error}");
+        }
+    }
+}
+
+/// One of a connection's streams.
+struct OpenStream {
+    client: Rc<H2Client>,
+}
+
+impl OpenStream {
+    /// Answers one request.
+    async fn serve(&self, site: &Site, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+        let now = Instant::now();
+        let H2Client {
+            context,
+            address,
+            arrival,
+            is_https,
+            identity,
+            ..
+        } = &*self.client;
+        let (parts, body) = request.into_parts();
+        let mut client = Http2Client {
+            input: Incoming::new(body),
+            output: RefCell::new(Http2Output::new(respond)),
+            timer: context.timers.timer(),
+        };
+        let seen = ClientSeen::new(*address, arrival.port, *is_https);
+        let times = Times {
+            started: now,
+            arrived: now,
+        };
+        let after = match request_head(&parts, !client.input.is_done(), site.limits) {
+            Ok(head) => {
+                let mut exchange = Exchange::new(context, site, seen, &head, times);
+                exchange.identity = identity.as_deref();
+                handle(&mut Client::Http2(&mut client), &mut exchange, &head).await
+            }
+            Err(error) => {
+                let mut exchange = Exchange::unreadable(context, site, seen, now);
+                exchange.keep_line(format!("{} {}", parts.method, parts.uri).as_bytes());
+                let answer = Answer::error(&error, None, None);
+                answer
+                    .send(&mut Client::Http2(&mut client), &mut exchange, None)
+                    .await
+            }
+        };
+        if after == After::Reset {
+            client.output.get_mut().reset(Reason::INTERNAL_ERROR);
+        }
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        let open = &self.client.open;
+        open.set(open.get() - 1);
+        if open.get() == 0 {
+            self.client.idle_since.set(Instant::now());
+        }
+    }
+}

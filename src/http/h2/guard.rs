@@ -1,0 +1,302 @@
+//! What a client's HTTP/2 frames cost, before anybody works on them.
+//!
+//! A frame that asks for work and carries nothing is cheap to send: resets right behind requests
+//! (CVE-2023-44487), pings, settings, empty data. The guard reads the frame headers that pass by and
+//! keeps an allowance for each kind, which is generous to browsers and gRPC clients, refills with
+//! time, and runs out in a flood. What a flood does to streams that lbd itself resets (CVE-2025-8671)
+//! and to header blocks without end (CVE-2024-27316) is the `h2` crate's to count.
+
+use std::{
+    cell::Cell,
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
+
+use crate::net::{Buffer, Io, Stream};
+
+/// A connection whose frames are counted.
+#[derive(Debug)]
+pub(super) struct Guarded {
+    io: Io,
+    /// Bytes that were read before it was known that they are HTTP/2.
+    ahead: Buffer,
+    frames: Frames,
+    seen: Rc<Seen>,
+}
+
+/// What the connection's task wants to know of its bytes.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// What there is a flood of.
+    pub(super) flood: Cell<Option<&'static str>>,
+    /// Since when the client takes nothing.
+    pub(super) stalled_since: Cell<Option<Instant>>,
+}
+
+impl Guarded {
+    /// Guards `stream`, of which `ahead` has been read.
+    pub(super) fn new(stream: Rc<Stream>, ahead: Buffer, seen: &Rc<Seen>) -> Self {
+        Self {
+            io: Io::new(stream),
+            ahead,
+            frames: Frames::new(),
+            seen: Rc::clone(seen),
+        }
+    }
+
+    fn note_written<T>(&self, written: &Poll<io::Result<T>>) {
+        let stalled = match written {
+            Poll::Ready(_) => None,
+            Poll::Pending => self
+                .seen
+                .stalled_since
+                .get()
+                .or_else(|| Some(Instant::now())),
+        };
+        self.seen.stalled_since.set(stalled);
+    }
+}
+
+impl AsyncRead for Guarded {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        space: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.seen.flood.get().is_some() {
+            // Nothing more is worked on; the task that polls this ends the connection.
+            return Poll::Pending;
+        }
+        let before = space.filled().len();
+        if this.ahead.is_empty() {
+            ready!(Pin::new(&mut this.io).poll_read(cx, space))?;
+        } else {
+            let n = this.ahead.len().min(space.remaining());
+            space.put_slice(&this.ahead.data()[..n]);
+            this.ahead.consume(n);
+            if this.ahead.is_empty() {
+                this.ahead = Buffer::default();
+            }
+        }
+        if let Err(flood) = this.frames.pass(&space.filled()[before..]) {
+            this.seen.flood.set(Some(flood));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Guarded {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write(cx, bytes);
+        this.note_written(&written);
+        written
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write_vectored(cx, parts);
+        this.note_written(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+}
+
+const HEADER: usize = 9;
+/// The connection preface, which is no frame (RFC 9113 section 3.4).
+const PREFACE_LENGTH: usize = 24;
+
+/// Frames as they pass by.
+#[derive(Debug)]
+struct Frames {
+    /// Bytes until the next frame begins.
+    skip: usize,
+    header: [u8; HEADER],
+    have: usize,
+    resets: Allowance,
+    pings: Allowance,
+    settings: Allowance,
+    windows: Allowance,
+    empty: Allowance,
+    others: Allowance,
+}
+
+impl Frames {
+    fn new() -> Self {
+        Self {
+            skip: PREFACE_LENGTH,
+            header: [0; HEADER],
+            have: 0,
+            resets: Allowance::new(500, 100, "resets"),
+            pings: Allowance::new(500, 50, "pings"),
+            settings: Allowance::new(100, 10, "settings"),
+            // One for each frame that is received is usual, and two are not rare.
+            windows: Allowance::new(50_000, 50_000, "window updates"),
+            empty: Allowance::new(500, 100, "empty frames"),
+            others: Allowance::new(1_000, 100, "frames without use"),
+        }
+    }
+
+    /// Counts the frames that begin in `bytes`.
+    fn pass(&mut self, mut bytes: &[u8]) -> Result<(), &'static str> {
+        loop {
+            let skipped = self.skip.min(bytes.len());
+            self.skip -= skipped;
+            bytes = &bytes[skipped..];
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            let taken = (HEADER - self.have).min(bytes.len());
+            self.header[self.have..self.have + taken].copy_from_slice(&bytes[..taken]);
+            self.have += taken;
+            bytes = &bytes[taken..];
+            if self.have == HEADER {
+                self.have = 0;
+                self.count()?;
+            }
+        }
+    }
+
+    /// Counts the frame of which the header is complete (RFC 9113 sections 4.1 and 6).
+    fn count(&mut self) -> Result<(), &'static str> {
+        const END_STREAM: u8 = 1;
+        let [a, b, c, kind, flags, ..] = self.header;
+        let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+        self.skip = length;
+        match kind {
+            0x0 if length == 0 && flags & END_STREAM == 0 => self.empty.take(),
+            0x0 | 0x1 => Ok(()),
+            0x3 => self.resets.take(),
+            0x4 => self.settings.take(),
+            0x6 => self.pings.take(),
+            0x8 => self.windows.take(),
+            // A header block that goes on and on.
+            0x9 if length == 0 => self.empty.take(),
+            0x9 => Ok(()),
+            _ => self.others.take(),
+        }
+    }
+}
+
+/// So many at once, and so many in a second.
+#[derive(Debug)]
+struct Allowance {
+    left: u32,
+    most: u32,
+    each_second: u32,
+    since: Option<Instant>,
+    name: &'static str,
+}
+
+impl Allowance {
+    const fn new(most: u32, each_second: u32, name: &'static str) -> Self {
+        Self {
+            left: most,
+            most,
+            each_second,
+            since: None,
+            name,
+        }
+    }
+
+    /// Takes one. No clock is read until most of it is used up.
+    fn take(&mut self) -> Result<(), &'static str> {
+        if self.left <= self.most / 2 {
+            let now = Instant::now();
+            let since = *self.since.get_or_insert(now);
+            let earned = now.duration_since(since).as_secs_f64() * f64::from(self.each_second);
+            if earned >= 1.0 {
+                self.left = self.most.min(self.left + earned as u32);
+                self.since = Some(now);
+            }
+        }
+        self.left = self.left.checked_sub(1).ok_or(self.name)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, length: usize) -> Vec<u8> {
+        let mut frame = (length as u32).to_be_bytes()[1..].to_vec();
+        frame.extend([kind, flags, 0, 0, 0, 1]);
+        frame.resize(HEADER + length, 0x6);
+        frame
+    }
+
+    fn after_preface() -> Frames {
+        let mut frames = Frames::new();
+        frames.pass(&[b'P'; PREFACE_LENGTH]).unwrap();
+        frames
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_is_named_however_its_bytes_arrive() {
+        for (kind, length, name) in [
+            (3, 4, "resets"),
+            (6, 8, "pings"),
+            (4, 6, "settings"),
+            (0, 0, "empty frames"),
+        ] {
+            let flood: Vec<u8> = (0..2000).flat_map(|_| frame(kind, 0, length)).collect();
+            for piece in [1, 7, 9, 10, 4096] {
+                let mut frames = after_preface();
+                let mut pieces = flood.chunks(piece);
+                assert_eq!(pieces.try_for_each(|piece| frames.pass(piece)), Err(name));
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_carries_something_is_no_flood() {
+        let mut frames = after_preface();
+        for _ in 0..100_000 {
+            frames.pass(&frame(0, 0, 1)).unwrap();
+            frames.pass(&frame(0, 1, 0)).unwrap();
+            frames.pass(&frame(1, 4, 20)).unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_allowance_comes_back_with_time() {
+        let mut frames = after_preface();
+        let ping = frame(6, 0, 8);
+        for _ in 0..100 {
+            for _ in 0..50 {
+                frames.pass(&ping).unwrap();
+            }
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! How a pool's servers are spoken to: in which protocol, and inside what.
+
+use std::{io, sync::Arc, time::Duration};
+
+use super::{failure::Failure, lease::Lease};
+use crate::{
+    config::{self, Alpn, PeerProtocol, PeerTls},
+    net::{Deadline, Stream, Timer, TlsClient},
+};
+
+/// How connections to a pool's servers are made. Shared by them, and by the pool over every reload
+/// that does not change it: a connection made in another way is not used again.
+#[derive(Debug)]
+pub struct Transport {
+    /// What is spoken.
+    pub protocol: PeerProtocol,
+    described: Option<PeerTls>,
+    tls: Option<TlsClient>,
+}
+
+impl Transport {
+    /// What `pool` describes; `previous` itself if that is the same.
+    ///
+    /// # Errors
+    /// rustls cannot use what the file says.
+    pub(super) fn new(
+        pool: &config::Pool,
+        previous: Option<&Arc<Self>>,
+    ) -> Result<Arc<Self>, rustls::Error> {
+        if let Some(previous) = previous
+            && previous.protocol == pool.protocol
+            && is_same(previous.described.as_ref(), pool.tls.as_ref())
+        {
+            return Ok(Arc::clone(previous));
+        }
+        let alpn = match pool.protocol {
+            PeerProtocol::Http1 => Alpn::Http11,
+            PeerProtocol::Http2 => Alpn::H2,
+        };
+        let tls = pool.tls.as_ref().map(|tls| TlsClient::new(tls, alpn));
+        Ok(Arc::new(Self {
+            protocol: pool.protocol,
+            described: pool.tls.clone(),
+            tls: tls.transpose()?,
+        }))
+    }
+
+    /// HTTP/1.1 in the clear.
+    #[cfg(test)]
+    pub(super) fn plain() -> Self {
+        Self {
+            protocol: PeerProtocol::Http1,
+            described: None,
+            tls: None,
+        }
+    }
+
+    /// Connects to the peer that `lease` is for, and shakes hands if that is how it is spoken to.
+    ///
+    /// # Errors
+    /// A [`Failure`] that sent nothing.
+    pub(super) async fn connect(
+        &self,
+        lease: &Lease,
+        timer: &Timer,
+        patience: Duration,
+    ) -> Result<Stream, Failure> {
+        let address = lease.peer().address();
+        let deadline = Deadline::After(patience);
+        let connected = match &self.tls {
+            None => timer.limit(deadline, Stream::connect(address)).await,
+            Some(tls) => {
+                let connecting = Stream::connect_secure(address, tls, lease.authority());
+                timer.limit(deadline, connecting).await
+            }
+        };
+        let stream = connected
+            .unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
+            .map_err(|error| Failure::connecting(&error))?;
+        if self.tls.is_some()
+            && self.protocol == PeerProtocol::Http2
+            && stream.protocol() != Some(Alpn::H2)
+        {
+            return Err(Failure::NO_HTTP2);
+        }
+        Ok(stream)
+    }
+}
+
+fn is_same(a: Option<&PeerTls>, b: Option<&PeerTls>) -> bool {
+    match (a, b) {
+        (None, None) => true,
+        (Some(a), Some(b)) => a.is_same(b),
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
