@@ -68,11 +68,8 @@ fn bench(
          [[routes]]\npath = \"/\"\npool = \"p\"\n{keys}\
          [pools.p]\nservers = [\"10.0.0.1:80\"]\n"
     ));
-    let pool = Arc::new(Pool::new(
-        config.pools[0].clone(),
-        &Resolver::default(),
-        None,
-    ));
+    let pool = Pool::new(config.pools[0].clone(), &Resolver::default(), None);
+    let pool = Arc::new(pool.unwrap());
     let pools = HashMap::from([("p".to_owned(), pool)]);
     let site = Site::new(&config.listeners[0], &config.routes, &pools, None).unwrap();
     let log = AccessLog::start(AccessSink::off()).expect("a thread can be started");
