@@ -3,7 +3,11 @@
 //! A certificate that cannot be served is a fault of the file, found by `lbd check` and by a reload
 //! that then changes nothing, and not a surprise of the first handshake.
 
-use std::{fmt, sync::Arc, time::SystemTime};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::SystemTime,
+};
 
 use rustls::{
     RootCertStore,
@@ -145,16 +149,26 @@ fn date(seconds: i64) -> String {
 
 /// The one provider of cryptography: there is no process-wide default that could be another.
 pub fn crypto() -> Arc<CryptoProvider> {
-    static PROVIDER: std::sync::OnceLock<Arc<CryptoProvider>> = std::sync::OnceLock::new();
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
     Arc::clone(PROVIDER.get_or_init(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider())))
 }
 
+/// Who may vouch for the other side of a connection.
+#[derive(Debug)]
+pub struct Authorities {
+    /// As anchors of chains.
+    pub roots: Arc<RootCertStore>,
+    /// The certificates of a file, any of which the other side may itself have: a server's own, signed by itself.
+    pub certificates: Vec<CertificateDer<'static>>,
+}
+
 /// The authorities of the file that `value` names.
-pub(super) fn read_roots(value: &Value<'_>) -> Option<Arc<RootCertStore>> {
+pub(super) fn read_authorities(value: &Value<'_>) -> Option<Arc<Authorities>> {
+    let certificates = read_chain(value)?;
     let mut roots = RootCertStore::empty();
-    for authority in read_chain(value)? {
-        parse(value, &authority)?;
-        if let Err(error) = roots.add(authority) {
+    for authority in &certificates {
+        parse(value, authority)?;
+        if let Err(error) = roots.add(authority.clone()) {
             value.fault(
                 format!("holds a certificate that is no authority: {error}"),
                 "name a file with the certificates of authorities in PEM",
@@ -162,26 +176,31 @@ pub(super) fn read_roots(value: &Value<'_>) -> Option<Arc<RootCertStore>> {
             return None;
         }
     }
-    Some(Arc::new(roots))
+    Some(Arc::new(Authorities {
+        roots: Arc::new(roots),
+        certificates,
+    }))
 }
 
-/// The authorities that this system trusts; read once.
-pub(super) fn system_roots(value: &Value<'_>) -> Option<Arc<RootCertStore>> {
-    static ROOTS: std::sync::OnceLock<Arc<RootCertStore>> = std::sync::OnceLock::new();
-    let roots = ROOTS.get_or_init(|| {
+/// The authorities that this system trusts; read once. Nobody, which is a fault of `value`, if there are none.
+pub(super) fn system_authorities(value: &Value<'_>) -> Arc<Authorities> {
+    static SYSTEM: OnceLock<Arc<Authorities>> = OnceLock::new();
+    let system = SYSTEM.get_or_init(|| {
         let mut roots = RootCertStore::empty();
-        // What cannot be read or parsed is not trusted; what is left is counted below.
+        // What cannot be read or parsed is not trusted; whether anything is left is looked at below.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        Arc::new(roots)
+        Arc::new(Authorities {
+            roots: Arc::new(roots),
+            certificates: Vec::new(),
+        })
     });
-    if roots.is_empty() {
+    if system.roots.is_empty() {
         value.fault(
             "needs authorities, and this system has none",
             "name their file: tls = { ca = \"/etc/lbd/ca.pem\" }, or install ca-certificates",
         );
-        return None;
     }
-    Some(Arc::clone(roots))
+    Arc::clone(system)
 }
 
 fn read_file(value: &Value<'_>) -> Option<Vec<u8>> {

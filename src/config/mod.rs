@@ -33,7 +33,7 @@ use toml::de::DeTable;
 use self::reader::{Faults, Section};
 pub use self::{
     action::{Action, Forward},
-    certificate::{Certificate, crypto},
+    certificate::{Authorities, Certificate, crypto},
     diagnostic::{Diagnostic, Report, Severity},
     headers::HeaderEdits,
     listener::{ClientTimeouts, Listener},

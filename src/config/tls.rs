@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use rustls::{RootCertStore, pki_types::ServerName};
+use rustls::pki_types::ServerName;
 
 use super::{
-    certificate::{Certificate, read_roots, system_roots},
+    certificate::{Authorities, Certificate, read_authorities, system_authorities},
     reader::{Section, Value},
 };
 
@@ -19,7 +19,7 @@ pub struct ListenerTls {
     /// What is spoken inside, the best first.
     pub alpn: Vec<Alpn>,
     /// Whose certificates clients show (nginx `ssl_client_certificate`); `None`: they are not asked.
-    pub client_ca: Option<Arc<RootCertStore>>,
+    pub client_ca: Option<Arc<Authorities>>,
     /// What becomes of clients that show none (nginx `ssl_verify_client`).
     pub client_auth: ClientAuth,
 }
@@ -28,7 +28,7 @@ pub struct ListenerTls {
 #[derive(Clone, Debug)]
 pub struct PeerTls {
     /// Who may vouch for servers (nginx `proxy_ssl_trusted_certificate`); `None`: nobody needs to.
-    pub roots: Option<Arc<RootCertStore>>,
+    pub authorities: Option<Arc<Authorities>>,
     /// The name that is asked for and verified (nginx `proxy_ssl_name`); `None`: the server's as the file says it.
     pub server_name: Option<ServerName<'static>>,
     /// What servers that ask for a certificate are shown (nginx `proxy_ssl_certificate`).
@@ -96,7 +96,7 @@ impl ListenerTls {
             alpn: section
                 .get("alpn")
                 .map_or_else(|| vec![Alpn::H2, Alpn::Http11], |v| read_alpn(&v)),
-            client_ca: client_ca.and_then(|v| read_roots(&v)),
+            client_ca: client_ca.and_then(|v| read_authorities(&v)),
             client_auth: client_auth
                 .and_then(|v| {
                     v.word(&[
@@ -180,13 +180,12 @@ impl PeerTls {
             })
             .unwrap_or(true);
         let ca = section.get("ca");
-        let roots = match &ca {
-            Some(ca) => read_roots(ca).filter(|_| verify),
-            None if verify => Self::default_roots(value),
-            None => None,
+        let authorities = match &ca {
+            Some(ca) => read_authorities(ca).filter(|_| verify),
+            None => verify.then(|| system_authorities(value)),
         };
         let tls = Self {
-            roots,
+            authorities,
             server_name: section
                 .get("server_name")
                 .and_then(|v| read_server_name(&v)),
@@ -198,7 +197,7 @@ impl PeerTls {
 
     /// Whether it leads to the same connections as `other`.
     pub fn is_same(&self, other: &Self) -> bool {
-        let anchors = |tls: &Self| tls.roots.as_ref().map(|roots| roots.roots.clone());
+        let anchors = |tls: &Self| tls.authorities.as_ref().map(|all| all.roots.roots.clone());
         let chain = |tls: &Self| {
             let identity = tls.identity.as_ref();
             identity.map(|identity| identity.certified.cert.clone())
@@ -211,15 +210,10 @@ impl PeerTls {
     /// What a pool with `protocol = "h2"` has that says no more; `value` is that.
     pub(super) fn implied(value: &Value<'_>) -> Self {
         Self {
-            roots: Self::default_roots(value),
+            authorities: Some(system_authorities(value)),
             server_name: None,
             identity: None,
         }
-    }
-
-    /// The system's; nobody, which trusts no one, if there are none.
-    fn default_roots(value: &Value<'_>) -> Option<Arc<RootCertStore>> {
-        Some(system_roots(value).unwrap_or_else(|| Arc::new(RootCertStore::empty())))
     }
 }
 

@@ -74,9 +74,11 @@ impl<'a> Answer<'a> {
         route: Option<&'a Route>,
     ) -> Self {
         if request.is_some_and(is_call) {
-            let message = error
-                .detail()
-                .map_or_else(|| error.to_string(), str::to_owned);
+            let message = match (error.detail(), route.and_then(Route::pool)) {
+                (Some(detail), _) => detail.to_owned(),
+                (None, Some(pool)) => format!("pool {pool}: {error}"),
+                (None, None) => error.to_string(),
+            };
             return Self::call(code_of(error), message);
         }
         let status = error.status();

@@ -48,6 +48,16 @@ pub(super) enum TryError {
     Gone,
 }
 
+impl TryError {
+    /// The peer's failure, if it was one.
+    pub(super) fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Peer { failure, .. } => Some(failure),
+            Self::Client(_) | Self::Gone => None,
+        }
+    }
+}
+
 /// What had come from the peer when a try failed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) enum Heard {
@@ -325,11 +335,12 @@ impl HeadReader<'_> {
             let head = match &mut self.source {
                 ResponseSource::Http1 { .. } => self.read_text().await?,
                 ResponseSource::Http2 { response, body } => {
-                    let arrived = poll_fn(|cx| poll_head(response, body, cx)).await;
+                    let arrived =
+                        poll_fn(|cx| poll_head(response, &self.request.method, body, cx)).await;
+                    let arrived = arrived.map_err(|failure| self.state.broke(failure))?;
                     self.state.note();
-                    match arrived.map_err(|failure| self.state.broke(failure))? {
-                        Arrived::Informational(head) | Arrived::Final(head) => head,
-                    }
+                    let (Arrived::Informational(head) | Arrived::Final(head)) = arrived;
+                    head
                 }
             };
             if !head.status.is_informational() {

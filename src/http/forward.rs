@@ -35,6 +35,9 @@ use crate::{
     },
 };
 
+/// How often a request is offered again to peers that are all too busy to look at it.
+const MOST_REFUSALS: usize = 4;
+
 /// A request on its way to a pool.
 pub(super) struct Forwarding<'f, 'k, 'c> {
     pub(super) client: &'f mut Client<'k>,
@@ -75,6 +78,7 @@ impl Forwarding<'_, '_, '_> {
         let mut tried: Vec<PeerId> = Vec::new();
         let mut now = self.exchange.times.arrived;
         let mut lease = self.pick(&tried, now).map_err(no_live_peer)?;
+        let mut refusals = 0;
         loop {
             self.exchange.begin_attempt(lease.peer(), now);
             let outcome = self.try_peer(&lease, upload, now).await;
@@ -99,7 +103,9 @@ impl Forwarding<'_, '_, '_> {
                     lease = next;
                 }
                 Err(TryError::Peer { failure, heard }) => {
-                    lease.failed(now, &failure);
+                    if !failure.is_refusal() {
+                        lease.failed(now, &failure);
+                    }
                     self.exchange.end_attempt(Some(failure.reason), now);
                     let give_up = HttpError::peer(failure.status(), failure.reason);
                     let so_far = self.so_far(&tried, now, upload);
@@ -107,7 +113,15 @@ impl Forwarding<'_, '_, '_> {
                         return Err(give_up);
                     }
                     tried.push(lease.peer().id());
-                    lease = self.pick(&tried, now).map_err(|_| give_up)?;
+                    if let Ok(next) = self.pick(&tried, now) {
+                        lease = next;
+                    } else if failure.is_refusal() && refusals < MOST_REFUSALS {
+                        // All are busy, and one of them will have room in a moment.
+                        refusals += 1;
+                        lease = self.pick(&[], now).map_err(|_| give_up)?;
+                    } else {
+                        return Err(give_up);
+                    }
                 }
                 Err(TryError::Client(error)) => return Err(error),
                 Err(TryError::Gone) => return Ok(None),
@@ -185,15 +199,17 @@ impl Forwarding<'_, '_, '_> {
     }
 
     /// One try in HTTP/2. A connection may have gone away since it was used last, like any other; and a peer
-    /// may refuse a stream that it has not looked at.
+    /// that closes one does not look at streams that were on their way.
     async fn try_stream(
         &mut self,
         lease: &Lease,
         upload: &mut Upload<'_>,
         mut now: Instant,
     ) -> Result<Answered, TryError> {
+        const MOST_TRIES: usize = 5;
         let policy = &self.forward.retry;
         let is_safe_twice = policy.may_send_again(&self.request.method, true);
+        let mut tries = 0;
         loop {
             let way = Way {
                 lease,
@@ -206,9 +222,22 @@ impl Forwarding<'_, '_, '_> {
             let (slot, is_reused) = unless_gone(self.client, now, connecting).await?;
             now = Instant::now();
             self.exchange.connected(now);
-            match self.converse_on(slot, lease, upload, now).await {
-                Err(error) if is_reused && may_be_replaced(&error, upload, is_safe_twice) => {}
-                outcome => return outcome,
+            let error = match self.converse_on(slot, lease, upload, now).await {
+                Err(error) => error,
+                Ok(answered) => return Ok(answered),
+            };
+            let may_go_on = match error.failure() {
+                Some(failure) if failure.is_refusal() => false,
+                Some(failure) if failure.sent => {
+                    is_reused
+                        && failure.is_of_connection()
+                        && may_be_replaced(&error, upload, is_safe_twice)
+                }
+                _ => may_be_replaced(&error, upload, false),
+            };
+            tries += 1;
+            if !may_go_on || tries == MOST_TRIES {
+                return Err(error);
             }
         }
     }

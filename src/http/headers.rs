@@ -87,7 +87,7 @@ pub(super) fn write_peer_fields(
         out.of_connection("Connection", b"TE");
     }
     write_forwarded(out, exchange, request, edits);
-    write_via(out, exchange);
+    write_via(out, exchange, request.version_number());
     write_set(out, edits, exchange);
 }
 
@@ -195,7 +195,7 @@ pub(super) fn write_client_fields(
         Framing::None => write_length_of_absent_body(out, &request.method, response),
         framing => write_framing(out, framing),
     }
-    write_via(out, exchange);
+    write_via(out, exchange, response.version_number());
     write_set(out, edits, exchange);
     write_connection(out, request, client.keep_alive);
 }
@@ -370,11 +370,13 @@ fn write_length_of_absent_body(
     }
 }
 
-/// Appends lbd to the intermediaries, behind the `Via` fields that are passed on (RFC 9110 section 7.6.3).
-fn write_via(out: &mut impl HeadWriter, exchange: &Exchange<'_>) {
+/// Appends lbd to the intermediaries, behind the `Via` fields that are passed on, with the version in which it
+/// received the message (RFC 9110 section 7.6.3).
+fn write_via(out: &mut impl HeadWriter, exchange: &Exchange<'_>, version: &str) {
     if let Some(name) = &exchange.site.via {
         out.field_with("Via", |out| {
-            out.extend_from_slice(b"1.1 ");
+            out.extend_from_slice(version.as_bytes());
+            out.push(b' ');
             out.extend_from_slice(name.as_bytes());
         });
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use h2::client::ResponseFuture;
-use http::Request;
+use http::{Method, Request};
 
 use super::{
     h1::{BodyError, Decoder, Fields, ResponseHead},
@@ -137,21 +137,24 @@ impl PeerLink {
     }
 }
 
-/// Polls for a head on a stream.
+/// Polls for a head on a stream, in answer to a request with `method`.
 pub(super) fn poll_head(
     response: &mut ResponseFuture,
+    method: &Method,
     body: &mut Option<Incoming>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Arrived, Failure>> {
     if let Poll::Ready(Some(informational)) = response.poll_informational(cx) {
         let head = informational.map_err(|error| Failure::stream(&error))?;
         let (parts, ()) = head.into_parts();
-        return Poll::Ready(Ok(Arrived::Informational(response_head(&parts, false))));
+        return Poll::Ready(Ok(Arrived::Informational(response_head(
+            &parts, method, false,
+        ))));
     }
     let head = ready!(Future::poll(std::pin::Pin::new(response), cx));
     let (parts, stream) = head.map_err(|error| Failure::stream(&error))?.into_parts();
     let incoming = Incoming::new(stream);
-    let head = response_head(&parts, !incoming.is_done());
+    let head = response_head(&parts, method, !incoming.is_done());
     *body = Some(incoming);
     Poll::Ready(Ok(Arrived::Final(head)))
 }

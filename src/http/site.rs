@@ -138,6 +138,14 @@ impl Route {
         })
     }
 
+    /// The pool that it forwards to.
+    pub(super) fn pool(&self) -> Option<&str> {
+        match &self.action {
+            Action::Forward(forward) => Some(forward.pool.name()),
+            Action::Redirect { .. } | Action::Respond { .. } => None,
+        }
+    }
+
     /// The body that the operator wants for answers of lbd's own with `status`.
     pub(super) fn error_page(&self, status: http::StatusCode) -> Option<&ErrorPage> {
         self.error_pages

@@ -29,12 +29,24 @@ pub struct Failure {
     pub reason: &'static str,
 }
 
+/// The peer has as many streams as it wants.
+const REFUSED: &str = "refused the stream";
+/// The connection that a stream was on broke.
+const LOST: &str = "closed before answering";
+
 impl Failure {
     /// A server that would not agree on HTTP/2 in the handshake.
     pub(super) const NO_HTTP2: Self = Self {
         kind: FailureKind::Error,
         sent: false,
         reason: "does not speak HTTP/2 (ALPN)",
+    };
+
+    /// A server that does not say what it allows in HTTP/2.
+    pub(super) const CONNECT_TIMEOUT: Self = Self {
+        kind: FailureKind::Timeout,
+        sent: false,
+        reason: "connect timeout",
     };
 
     /// A server that takes no more of a request.
@@ -78,7 +90,7 @@ impl Failure {
     pub fn reading(error: &io::Error) -> Self {
         let (kind, reason) = match error.kind() {
             io::ErrorKind::TimedOut => (FailureKind::Timeout, "read timeout"),
-            io::ErrorKind::UnexpectedEof => (FailureKind::Error, "closed before answering"),
+            io::ErrorKind::UnexpectedEof => (FailureKind::Error, LOST),
             io::ErrorKind::InvalidData => (FailureKind::InvalidHeader, "invalid header"),
             _ => (FailureKind::Error, "reset before answering"),
         };
@@ -94,13 +106,13 @@ impl Failure {
     pub fn stream(error: &h2::Error) -> Self {
         let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
         let (sent, reason) = if error.is_remote() && error.is_reset() && refused {
-            (false, "refused the stream")
+            (false, REFUSED)
         } else if error.is_remote() && error.is_go_away() {
             (false, "is going away")
         } else if error.is_remote() && error.is_reset() {
             (true, "reset the stream before answering")
         } else if error.is_io() {
-            (true, "closed before answering")
+            (true, LOST)
         } else {
             let kind = FailureKind::InvalidHeader;
             let reason = "broke the rules of HTTP/2";
@@ -115,6 +127,16 @@ impl Failure {
             sent,
             reason,
         }
+    }
+
+    /// Whether the peer is only busy: it has not looked at the request, and there is nothing wrong with it.
+    pub fn is_refusal(&self) -> bool {
+        self.reason == REFUSED
+    }
+
+    /// Whether it was the connection that broke, and not the one request on it.
+    pub fn is_of_connection(&self) -> bool {
+        self.reason == LOST
     }
 
     /// What a client is told when no other peer can be tried.

@@ -8,6 +8,9 @@ use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
     fmt,
+    future::poll_fn,
+    io,
+    pin::Pin,
     rc::Rc,
     sync::{Arc, Weak},
     task::{Context, Poll, Waker},
@@ -20,7 +23,10 @@ use h2::{
     client::{Builder, ResponseFuture, SendRequest},
 };
 use http::Request;
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
 
 use super::{
     failure::Failure,
@@ -30,7 +36,7 @@ use super::{
 };
 use crate::{
     config,
-    net::{Io, Timer},
+    net::{Deadline, Io, Timer},
 };
 
 /// Streams on one connection at most, however many the peer allows. Beyond it they are in each
@@ -297,12 +303,20 @@ async fn connect(way: &Way<'_>) -> Result<Connection, Failure> {
         .max_header_list_size(LARGEST_HEAD)
         .max_send_buffer_size(MOST_WAITING)
         .enable_push(false)
+        // None before the peer has said how many it takes.
+        .initial_max_send_streams(0)
         .handshake(Io::new(Rc::new(stream)));
-    let (requests, connection) = shaking.await.map_err(|error| Failure::stream(&error))?;
-    tokio::task::spawn_local(async move {
-        // Every stream on it has heard of the error by itself.
-        let _ = connection.await;
-    });
+    let broken = |error| Failure::stream(&error);
+    let (requests, connection) = shaking.await.map_err(broken)?;
+    let (settled, is_settled) = oneshot::channel();
+    tokio::task::spawn_local(drive(connection, requests.clone(), settled));
+    let settling = way
+        .timer
+        .limit(Deadline::After(way.patience), is_settled)
+        .await;
+    settling
+        .ok_or(Failure::CONNECT_TIMEOUT)?
+        .map_err(|_| Failure::reading(&io::ErrorKind::UnexpectedEof.into()))?;
     Ok(Connection {
         transport: Arc::clone(way.transport),
         requests,
@@ -312,4 +326,26 @@ async fn connect(way: &Way<'_>) -> Result<Connection, Failure> {
         patience: Cell::new(way.limits.timeout),
         is_retired: Cell::new(false),
     })
+}
+
+/// Keeps `connection` going until it ends; tells `settled` once its peer takes streams.
+async fn drive(
+    mut connection: h2::client::Connection<Io>,
+    requests: SendRequest<Bytes>,
+    settled: oneshot::Sender<()>,
+) {
+    let mut waiting = Some((requests, settled));
+    // Every stream on it hears of an error by itself.
+    let _ = poll_fn(|cx| {
+        let polled = Pin::new(&mut connection).poll(cx);
+        if let Some((requests, settled)) =
+            waiting.take_if(|(requests, _)| requests.current_max_send_streams() > 0)
+        {
+            drop(requests);
+            // Whoever waited may have given up.
+            let _ = settled.send(());
+        }
+        polled
+    })
+    .await;
 }

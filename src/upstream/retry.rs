@@ -42,8 +42,10 @@ impl RetryPolicy {
             FailureKind::InvalidHeader => self.retry.on.invalid_header,
             FailureKind::Local => false,
         };
+        // What was refused unseen may have been sent in part, and that part forgotten.
         listed
-            && (!failure.sent || self.may_send_again(method, so_far.replayable))
+            && so_far.replayable
+            && (!failure.sent || self.may_send_again(method, true))
             && self.has_budget(so_far)
     }
 
@@ -114,17 +116,18 @@ mod tests {
     #[test]
     fn what_was_not_sent_may_be_tried_elsewhere_whatever_the_method() {
         for method in [Method::GET, Method::POST, Method::PATCH] {
-            assert!(
-                policy(|_| {}).allows(
-                    &REFUSED,
-                    &method,
-                    TrySoFar {
-                        replayable: false,
-                        ..FIRST
-                    }
-                ),
-                "{method}"
-            );
+            assert!(policy(|_| {}).allows(&REFUSED, &method, FIRST), "{method}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_longer_whole_is_not_tried_elsewhere() {
+        let forgotten = TrySoFar {
+            replayable: false,
+            ..FIRST
+        };
+        for failure in [&REFUSED, &DIED] {
+            assert!(!policy(|_| {}).allows(failure, &Method::GET, forgotten));
         }
     }
 

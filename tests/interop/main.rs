@@ -1,4 +1,5 @@
-//! lbd between programs that others wrote: curl in front of it, nginx and Python behind it, and nginx in its place.
+//! lbd between programs that others wrote: curl, openssl, nghttp2 and Python in front of it, nginx, nghttp2 and Python
+//! behind it, and nginx in its place.
 //!
 //! Where a program is absent its tests say so and pass; with `LBD_INTEROP=required` they fail.
 
@@ -18,3 +19,12 @@ mod oracle;
 
 // nginx dies.
 mod outage;
+
+// TLS on both sides.
+mod tls;
+
+// HTTP/2 on both sides.
+mod http2;
+
+// gRPC's own client and server.
+mod grpc;

@@ -16,6 +16,12 @@ mod proxying;
 mod routing;
 mod settings;
 
+// Other ways to say the same: HTTP/2, and TLS around it.
+mod http2;
+mod tls;
+mod upstream_http2;
+mod upstream_tls;
+
 // The choice of a peer, and what happens when it fails.
 mod balancing;
 mod failover;

@@ -87,7 +87,7 @@ impl Decoder {
     /// For a body of which something else takes the framing off, and says when it is [over](Self::finish).
     pub(in super::super) fn elsewhere(framing: Framing) -> Self {
         let state = match framing {
-            Framing::None => State::Done,
+            Framing::None | Framing::Length(0) => State::Done,
             _ => State::Elsewhere,
         };
         Self {

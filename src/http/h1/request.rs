@@ -100,6 +100,11 @@ impl RequestHead {
         }
     }
 
+    /// `2.0`, `1.1` or `1.0`.
+    pub(in super::super) fn version_number(&self) -> &'static str {
+        &self.version_text()["HTTP/".len()..]
+    }
+
     /// Whether it is of a version without chunks and without connections that stay by themselves.
     pub(in super::super) fn is_http_10(&self) -> bool {
         self.version == Version::HTTP_10
@@ -146,8 +151,10 @@ impl RequestHead {
             }
         };
         let body = match request_framing(&fields, true)? {
-            _ if !has_body => Framing::None,
-            Framing::None => Framing::Chunked,
+            Framing::None if has_body => Framing::Chunked,
+            // Some servers refuse a POST that does not say that it has no body.
+            Framing::None if is_usual_with_body(&method) => Framing::Length(0),
+            Framing::Length(1..) if !has_body => return Err(bad("no body, but a Content-Length")),
             framing => framing,
         };
         Ok(Self {
@@ -163,6 +170,10 @@ impl RequestHead {
             fields,
         })
     }
+}
+
+fn is_usual_with_body(method: &Method) -> bool {
+    *method == Method::POST || *method == Method::PUT || *method == Method::PATCH
 }
 
 fn expects_continue(fields: &Fields) -> bool {

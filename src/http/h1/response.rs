@@ -39,10 +39,21 @@ impl ResponseHead {
         }
     }
 
+    /// `2.0` or `1.1`; servers of HTTP/1.0 are rare enough to be called the latter.
+    pub(in super::super) fn version_number(&self) -> &'static str {
+        if self.is_assembled { "2.0" } else { "1.1" }
+    }
+
     /// A head that came in parts, as HTTP/2 sends it. `has_body`: the stream did not end with it.
-    pub(in super::super) fn assemble(status: StatusCode, fields: Fields, has_body: bool) -> Self {
+    pub(in super::super) fn assemble(
+        status: StatusCode,
+        method: &Method,
+        fields: Fields,
+        has_body: bool,
+    ) -> Self {
         let body = match framing_of(&fields, true) {
-            _ if !has_body => Framing::None,
+            _ if has_no_body(status, method) => Framing::None,
+            _ if !has_body => Framing::Length(0),
             Ok(Some(Framing::Length(length))) => Framing::Length(length),
             _ => Framing::Chunked,
         };

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 
 use super::{
     Incoming,
-    guard::{Guarded, Seen},
+    guard::{Fault, Guarded, Seen},
     request_head,
 };
 use crate::{
@@ -174,10 +174,10 @@ impl Life<'_> {
 
     /// Tells the client that the connection ends, if it is time to; what was told has then to be sent.
     fn may_end(&mut self, cx: &mut TaskContext<'_>) -> bool {
-        if let Some(flood) = self.seen.flood.get()
+        if let Some(fault) = self.seen.fault.get()
             && self.ending != Ending::Abrupt
         {
-            self.cut_off(flood);
+            self.cut_off(fault);
             return true;
         }
         if self.ending != Ending::No {
@@ -205,6 +205,14 @@ impl Life<'_> {
             && self
                 .timer
                 .poll_passed(cx, since + self.site.timeouts.send)
+                .is_ready()
+        {
+            return Poll::Ready(());
+        }
+        if let Some(since) = self.seen.head_since.get()
+            && self
+                .timer
+                .poll_passed(cx, since + self.site.timeouts.header)
                 .is_ready()
         {
             return Poll::Ready(());
@@ -242,10 +250,20 @@ impl Life<'_> {
         tokio::task::spawn_local(async move { stream.serve(&site, request, respond).await });
     }
 
-    fn cut_off(&mut self, flood: &'static str) {
-        self.client.context.troubles.h2_floods.add(1);
-        tracing::warn!(client = %self.client.address, failure = "h2 flood", "cut off: too many {flood}");
-        self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+    fn cut_off(&mut self, fault: Fault) {
+        let client = &self.client;
+        let reason = match fault {
+            Fault::Flood(of) => {
+                client.context.troubles.h2_floods.add(1);
+                tracing::warn!(client = %client.address, failure = "h2 flood", "cut off: too many {of}");
+                Reason::ENHANCE_YOUR_CALM
+            }
+            Fault::Invalid(reason) => {
+                tracing::debug!(client = %client.address, failure = "h2", "cut off: {reason}");
+                reason
+            }
+        };
+        self.connection.abrupt_shutdown(reason);
         self.ending = Ending::Abrupt;
     }
 

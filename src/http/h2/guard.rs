@@ -14,6 +14,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use h2::Reason;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::Instant,
@@ -34,10 +35,21 @@ pub(super) struct Guarded {
 /// What the connection's task wants to know of its bytes.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    /// What there is a flood of.
-    pub(super) flood: Cell<Option<&'static str>>,
+    /// Why the connection has to end.
+    pub(super) fault: Cell<Option<Fault>>,
+    /// Since when the head of a request is on its way.
+    pub(super) head_since: Cell<Option<Instant>>,
     /// Since when the client takes nothing.
     pub(super) stalled_since: Cell<Option<Instant>>,
+}
+
+/// Frames that end their connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Fault {
+    /// Too many of a kind.
+    Flood(&'static str),
+    /// One that cannot be (RFC 9113 sections 3.4, 6.5.2 and 4.2).
+    Invalid(Reason),
 }
 
 impl Guarded {
@@ -71,7 +83,7 @@ impl AsyncRead for Guarded {
         space: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.seen.flood.get().is_some() {
+        if this.seen.fault.get().is_some() {
             // Nothing more is worked on; the task that polls this ends the connection.
             return Poll::Pending;
         }
@@ -86,9 +98,17 @@ impl AsyncRead for Guarded {
                 this.ahead = Buffer::default();
             }
         }
-        if let Err(flood) = this.frames.pass(&space.filled()[before..]) {
-            this.seen.flood.set(Some(flood));
+        if let Err(fault) = this.frames.pass(&space.filled()[before..]) {
+            // What came with it is not worked on either.
+            space.set_filled(before);
+            this.seen.fault.set(Some(fault));
+            return Poll::Pending;
         }
+        let since = this.seen.head_since.get();
+        let is_open = this.frames.head.is_some();
+        this.seen
+            .head_since
+            .set(is_open.then(|| since.unwrap_or_else(Instant::now)));
         Poll::Ready(Ok(()))
     }
 }
@@ -132,6 +152,21 @@ impl AsyncWrite for Guarded {
 const HEADER: usize = 9;
 /// The connection preface, which is no frame (RFC 9113 section 3.4).
 const PREFACE_LENGTH: usize = 24;
+/// One setting: its number and its value.
+const SETTING: usize = 6;
+
+const DATA: u8 = 0x0;
+const HEADERS: u8 = 0x1;
+const PRIORITY: u8 = 0x2;
+const RST_STREAM: u8 = 0x3;
+const SETTINGS: u8 = 0x4;
+const PING: u8 = 0x6;
+const GOAWAY: u8 = 0x7;
+const WINDOW_UPDATE: u8 = 0x8;
+const CONTINUATION: u8 = 0x9;
+const END_STREAM: u8 = 0x1;
+const ACK: u8 = 0x1;
+const END_HEADERS: u8 = 0x4;
 
 /// Frames as they pass by.
 #[derive(Debug)]
@@ -140,6 +175,11 @@ struct Frames {
     skip: usize,
     header: [u8; HEADER],
     have: usize,
+    is_first: bool,
+    /// Of a frame of settings, the setting that is passing by.
+    setting: Option<([u8; SETTING], usize)>,
+    /// A head is on its way; whether its last frame is.
+    head: Option<bool>,
     resets: Allowance,
     pings: Allowance,
     settings: Allowance,
@@ -154,6 +194,9 @@ impl Frames {
             skip: PREFACE_LENGTH,
             header: [0; HEADER],
             have: 0,
+            is_first: true,
+            setting: None,
+            head: None,
             resets: Allowance::new(500, 100, "resets"),
             pings: Allowance::new(500, 50, "pings"),
             settings: Allowance::new(100, 10, "settings"),
@@ -164,12 +207,21 @@ impl Frames {
         }
     }
 
-    /// Counts the frames that begin in `bytes`.
-    fn pass(&mut self, mut bytes: &[u8]) -> Result<(), &'static str> {
+    /// Looks at the frames that begin in `bytes`.
+    fn pass(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {
         loop {
             let skipped = self.skip.min(bytes.len());
+            if self.setting.is_some() {
+                self.pass_settings(&bytes[..skipped])?;
+            }
             self.skip -= skipped;
             bytes = &bytes[skipped..];
+            if self.skip == 0 {
+                self.setting = None;
+                if self.head == Some(true) {
+                    self.head = None;
+                }
+            }
             if bytes.is_empty() {
                 return Ok(());
             }
@@ -179,29 +231,74 @@ impl Frames {
             bytes = &bytes[taken..];
             if self.have == HEADER {
                 self.have = 0;
-                self.count()?;
+                self.begin()?;
             }
         }
     }
 
-    /// Counts the frame of which the header is complete (RFC 9113 sections 4.1 and 6).
-    fn count(&mut self) -> Result<(), &'static str> {
-        const END_STREAM: u8 = 1;
+    /// A frame begins: its header is complete (RFC 9113 section 4.1).
+    fn begin(&mut self) -> Result<(), Fault> {
         let [a, b, c, kind, flags, ..] = self.header;
         let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
         self.skip = length;
+        if std::mem::take(&mut self.is_first) && kind != SETTINGS {
+            return Err(Fault::Invalid(Reason::PROTOCOL_ERROR));
+        }
+        let is_ack = flags & ACK != 0;
+        let has_right_size = match kind {
+            PING => length == 8,
+            PRIORITY => length == 5,
+            RST_STREAM | WINDOW_UPDATE => length == 4,
+            SETTINGS if is_ack => length == 0,
+            SETTINGS => length.is_multiple_of(SETTING),
+            GOAWAY => length >= 8,
+            _ => true,
+        };
+        if !has_right_size {
+            return Err(Fault::Invalid(Reason::FRAME_SIZE_ERROR));
+        }
         match kind {
-            0x0 if length == 0 && flags & END_STREAM == 0 => self.empty.take(),
-            0x0 | 0x1 => Ok(()),
-            0x3 => self.resets.take(),
-            0x4 => self.settings.take(),
-            0x6 => self.pings.take(),
-            0x8 => self.windows.take(),
+            HEADERS | CONTINUATION => self.head = Some(flags & END_HEADERS != 0),
+            SETTINGS if !is_ack => self.setting = Some(([0; SETTING], 0)),
+            _ => {}
+        }
+        self.count(kind, flags, length).map_err(Fault::Flood)
+    }
+
+    fn count(&mut self, kind: u8, flags: u8, length: usize) -> Result<(), &'static str> {
+        match kind {
+            DATA if length == 0 && flags & END_STREAM == 0 => self.empty.take(),
             // A header block that goes on and on.
-            0x9 if length == 0 => self.empty.take(),
-            0x9 => Ok(()),
+            CONTINUATION if length == 0 => self.empty.take(),
+            DATA | HEADERS | CONTINUATION => Ok(()),
+            RST_STREAM => self.resets.take(),
+            SETTINGS => self.settings.take(),
+            PING => self.pings.take(),
+            WINDOW_UPDATE => self.windows.take(),
+            // Priorities are ignored, and so is what nobody knows.
             _ => self.others.take(),
         }
+    }
+
+    /// Looks at settings; each must be one that can be (RFC 9113 section 6.5.2).
+    fn pass_settings(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        const INITIAL_WINDOW_SIZE: u16 = 0x4;
+        const LARGEST_WINDOW: u32 = (1 << 31) - 1;
+        let Some((setting, have)) = &mut self.setting else {
+            return Ok(());
+        };
+        for byte in bytes {
+            setting[*have] = *byte;
+            *have = (*have + 1) % SETTING;
+            if *have == 0 {
+                let [a, b, value @ ..] = *setting;
+                let is_window = u16::from_be_bytes([a, b]) == INITIAL_WINDOW_SIZE;
+                if is_window && u32::from_be_bytes(value) > LARGEST_WINDOW {
+                    return Err(Fault::Invalid(Reason::FLOW_CONTROL_ERROR));
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -258,6 +355,7 @@ mod tests {
     fn after_preface() -> Frames {
         let mut frames = Frames::new();
         frames.pass(&[b'P'; PREFACE_LENGTH]).unwrap();
+        frames.pass(&frame(SETTINGS, 0, 0)).unwrap();
         frames
     }
 
@@ -273,9 +371,24 @@ mod tests {
             for piece in [1, 7, 9, 10, 4096] {
                 let mut frames = after_preface();
                 let mut pieces = flood.chunks(piece);
-                assert_eq!(pieces.try_for_each(|piece| frames.pass(piece)), Err(name));
+                assert_eq!(
+                    pieces.try_for_each(|piece| frames.pass(piece)),
+                    Err(Fault::Flood(name))
+                );
             }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_is_on_its_way_until_its_last_byte() {
+        let mut frames = after_preface();
+        let head = [frame(HEADERS, 0, 3), frame(CONTINUATION, END_HEADERS, 5)].concat();
+        for byte in &head[..head.len() - 1] {
+            frames.pass(&[*byte]).unwrap();
+        }
+        assert!(frames.head.is_some());
+        frames.pass(&head[head.len() - 1..]).unwrap();
+        assert!(frames.head.is_none());
     }
 
     #[tokio::test(start_paused = true)]

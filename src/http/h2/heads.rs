@@ -1,6 +1,6 @@
 //! Heads between HTTP/2's fields and lbd's.
 
-use http::{HeaderMap, HeaderName, HeaderValue, request, response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, request, response};
 
 use crate::http::{
     error::HttpError,
@@ -32,9 +32,14 @@ pub(in super::super) fn request_head(
     )
 }
 
-/// The head of a response that came in a HEADERS frame. `has_body`: the stream did not end with it.
-pub(in super::super) fn response_head(parts: &response::Parts, has_body: bool) -> ResponseHead {
-    ResponseHead::assemble(parts.status, fields_of(&parts.headers), has_body)
+/// The head of a response to a request with `method` that came in a HEADERS frame. `has_body`: the stream did
+/// not end with it.
+pub(in super::super) fn response_head(
+    parts: &response::Parts,
+    method: &Method,
+    has_body: bool,
+) -> ResponseHead {
+    ResponseHead::assemble(parts.status, method, fields_of(&parts.headers), has_body)
 }
 
 /// The fields of `map`, one line for each value.
@@ -66,7 +71,7 @@ impl HeadFields {
     /// The head of a request for `target`; `Host` becomes its authority. `None`: HTTP/2 has no such request.
     pub(in super::super) fn into_request(
         mut self,
-        method: http::Method,
+        method: Method,
         target: &[u8],
         is_https: bool,
     ) -> Option<http::Request<()>> {

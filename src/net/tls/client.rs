@@ -3,14 +3,21 @@
 use std::{fmt, sync::Arc};
 
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error,
+    SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_name,
+    },
     crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
+    server::ParsedCertificate,
     sign::SingleCertAndKey,
 };
+use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
 
-use crate::config::{Alpn, PeerTls, crypto};
+use crate::config::{Alpn, Authorities, PeerTls, crypto};
 
 /// What handshakes with a pool's servers need.
 #[derive(Clone)]
@@ -34,12 +41,13 @@ impl TlsClient {
     pub fn new(tls: &PeerTls, protocol: Alpn) -> Result<Self, Error> {
         let builder =
             ClientConfig::builder_with_provider(crypto()).with_safe_default_protocol_versions()?;
-        let builder = match &tls.roots {
-            Some(roots) => builder.with_root_certificates(Arc::clone(roots)),
-            None => builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Anybody::new())),
+        let verifier: Arc<dyn ServerCertVerifier> = match &tls.authorities {
+            Some(authorities) => Arc::new(Vouched::new(Arc::clone(authorities))?),
+            None => Arc::new(Anybody::new()),
         };
+        let builder = builder
+            .dangerous()
+            .with_custom_certificate_verifier(verifier);
         let mut config = match &tls.identity {
             Some(identity) => {
                 let certified = Arc::clone(&identity.certified);
@@ -68,6 +76,88 @@ impl TlsClient {
             }
         };
         ClientConnection::new(Arc::clone(&self.config), name)
+    }
+}
+
+/// A server is believed if an authority vouches for it, or if its very certificate stands among theirs:
+/// one that a server has signed for itself is often marked as an authority's, which no chain may end with.
+#[derive(Debug)]
+struct Vouched {
+    chain: Arc<WebPkiServerVerifier>,
+    authorities: Arc<Authorities>,
+}
+
+impl Vouched {
+    fn new(authorities: Arc<Authorities>) -> Result<Self, Error> {
+        let roots = Arc::clone(&authorities.roots);
+        let chain = WebPkiServerVerifier::builder_with_provider(roots, crypto()).build();
+        Ok(Self {
+            chain: chain.map_err(|error| Error::General(error.to_string()))?,
+            authorities,
+        })
+    }
+}
+
+/// Whether a certificate that is trusted as it stands is for `name` and holds at `now`.
+fn verify_itself(
+    certificate: &CertificateDer<'_>,
+    name: &ServerName<'_>,
+    now: UnixTime,
+) -> Result<ServerCertVerified, Error> {
+    verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+    let bad = || Error::InvalidCertificate(CertificateError::BadEncoding);
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| bad())?;
+    let seconds = i64::try_from(now.as_secs()).map_err(|_| bad())?;
+    let now = ASN1Time::from_timestamp(seconds).map_err(|_| bad())?;
+    if now > parsed.validity().not_after {
+        return Err(Error::InvalidCertificate(CertificateError::Expired));
+    }
+    if now < parsed.validity().not_before {
+        return Err(Error::InvalidCertificate(CertificateError::NotValidYet));
+    }
+    Ok(ServerCertVerified::assertion())
+}
+
+impl ServerCertVerifier for Vouched {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verified = self
+            .chain
+            .verify_server_cert(certificate, intermediates, name, ocsp, now);
+        if verified.is_err() && self.authorities.certificates.contains(certificate) {
+            return verify_itself(certificate, name, now);
+        }
+        verified
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chain
+            .verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chain
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chain.supported_verify_schemes()
     }
 }
 

@@ -86,10 +86,11 @@ fn ticketer() -> Result<Arc<dyn ProducesTickets>, Error> {
 }
 
 fn verifier(tls: &ListenerTls) -> Result<Option<Arc<dyn ClientCertVerifier>>, Error> {
-    let Some(roots) = &tls.client_ca else {
+    let Some(authorities) = &tls.client_ca else {
         return Ok(None);
     };
-    let builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), crypto());
+    let roots = Arc::clone(&authorities.roots);
+    let builder = WebPkiClientVerifier::builder_with_provider(roots, crypto());
     let builder = match tls.client_auth {
         ClientAuth::Require => builder,
         ClientAuth::Optional => builder.allow_unauthenticated(),

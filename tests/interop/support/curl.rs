@@ -6,8 +6,11 @@ use std::{
     process::Stdio,
 };
 
-use super::programs::program;
-use crate::harness::{Dir, Process};
+use super::{
+    certs::Ca,
+    programs::{outcome, program},
+};
+use crate::harness::{Dir, Lbd, Process};
 
 /// One run of curl, in preparation.
 #[derive(Debug)]
@@ -61,7 +64,7 @@ impl<'c> Curl<'c> {
         command.arg("-D").arg(dir.file("head"));
         command.args(["-w", "%{response_code}\\n"]);
         command.args(&self.args).stdin(self.input);
-        let urls = self.args.iter().filter(|arg| arg.starts_with("http://"));
+        let urls = self.args.iter().filter(|arg| is_url(arg));
         let bodies: Vec<_> = (0..urls.count())
             .map(|i| dir.file(&i.to_string()))
             .collect();
@@ -87,6 +90,26 @@ impl<'c> Curl<'c> {
             values,
         }
     }
+}
+
+fn is_url(arg: &str) -> bool {
+    arg.starts_with("http://") || arg.starts_with("https://")
+}
+
+/// Runs `curl ARGS`, which is to get no answer at all; gives what it says of that.
+pub(crate) fn curl_in_vain(args: &[&str]) -> String {
+    let mut command = program("curl");
+    command.args(["-q", "-sS", "--max-time", "12"]).args(args);
+    let ended = outcome(&mut command);
+    assert!(ended.code.is_some_and(|code| code > 0), "{ended:?}");
+    assert_eq!(ended.out, "");
+    ended.err
+}
+
+/// Runs curl by `run` with these arguments, with trust in `ca` alone, and with `lbd` as whatever host a URL names.
+pub(crate) fn trusting<T>(lbd: &Lbd, ca: &Ca, args: &[&str], run: impl Fn(&[&str]) -> T) -> T {
+    let (file, to) = (ca.file(), format!("::{}", lbd.addr));
+    run(&[&["--cacert", &file, "--connect-to", &to], args].concat())
 }
 
 impl Fetched {

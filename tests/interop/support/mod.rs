@@ -1,17 +1,25 @@
 //! Others' programs, and lbd before them.
 
+mod certs;
 mod curl;
+mod echo;
 mod front;
+mod nghttpd;
 mod nginx;
+mod openssl;
 mod port;
 mod programs;
 
 pub(crate) use self::{
-    curl::{Curl, Fetched, curl},
-    front::{front, url},
+    certs::{Ca, Cert, tls},
+    curl::{Curl, Fetched, curl, curl_in_vain, trusting},
+    echo::{Echo, addr},
+    front::{front, front_with, greeter, reload, servers, url},
+    nghttpd::Nghttpd,
     nginx::Nginx,
+    openssl::{s_client, s_client_asks},
     port::Port,
-    programs::{are_here, program},
+    programs::{PYTHON, are_here, outcome, program},
 };
 
 /// `length` bytes of every value, the same each time.

@@ -9,7 +9,8 @@ use socket2::{Domain, Socket, Type};
 
 use crate::harness::until;
 
-/// A bound socket that never listens. A program that says `reuseport` can listen on its address, and nobody else is given it.
+/// A bound socket that never listens. A program that reuses addresses can listen on its address, as most do (nginx says
+/// `reuseport`), and nobody else is given it.
 #[derive(Debug)]
 pub(crate) struct Port(Socket);
 
@@ -17,6 +18,7 @@ impl Port {
     pub(crate) fn new() -> Self {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         socket.set_reuse_port(true).expect("SO_REUSEPORT");
+        socket.set_reuse_address(true).expect("SO_REUSEADDR");
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         socket.bind(&any.into()).expect("a free port");
         Self(socket)

@@ -7,14 +7,18 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::harness::Process;
+use crate::harness::{Process, process::Finished};
+
+/// Debian's Python, which has Debian's modules, whatever Python comes first on the path.
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
 /// Whether the test may go on: everything that it `needs` is here.
 ///
-/// A need is the name of a program, or `nginx:` and the name of a module. What is absent is said; and it fails the test if
-/// `LBD_INTEROP` is `required`.
+/// A need is the name of a program, or `nginx:` and the name of a module, `curl:` and a feature, `python:` and a module of
+/// [`PYTHON`]. What is absent is said; and it fails the test if `LBD_INTEROP` is `required`.
 pub(crate) fn are_here(needs: &[&str]) -> bool {
     let is_here = |need: &&str| match need.split_once(':') {
+        Some(("python", module)) => find(PYTHON).is_some() && can_import(module),
         Some((program, module)) => find(program).is_some() && has_module(program, module),
         None => find(need).is_some(),
     };
@@ -41,11 +45,21 @@ pub(crate) fn program(name: &str) -> Command {
 }
 
 fn has_module(name: &str, module: &str) -> bool {
-    let mut command = program(name);
-    let said = Process::spawn(command.arg("-V").stdin(Stdio::null()))
-        .finish()
-        .err;
-    said.contains(&format!("--with-{module}"))
+    let said = outcome(program(name).arg("-V"));
+    match name {
+        "curl" => said.out.split_whitespace().any(|word| word == module),
+        _ => said.err.contains(&format!("--with-{module}")),
+    }
+}
+
+fn can_import(module: &str) -> bool {
+    let mut python = program(PYTHON);
+    outcome(python.args(["-c", &format!("import {module}")])).code == Some(0)
+}
+
+/// What comes of `command`, which has nothing to read.
+pub(crate) fn outcome(command: &mut Command) -> Finished {
+    Process::spawn(command.stdin(Stdio::null())).finish()
 }
 
 fn find(program: &str) -> Option<PathBuf> {

@@ -1,6 +1,9 @@
 //! What the tests stand on. The order below is the order of dependence.
 
-// Waiting, messages on the wire, files that go away again.
+// Waiting, messages and frames on the wire, files that go away again.
+pub(crate) mod certs;
+pub(crate) mod frame;
+pub(crate) mod hpack;
 pub(crate) mod temp;
 pub(crate) mod wait;
 pub(crate) mod wire;
@@ -9,8 +12,13 @@ pub(crate) mod wire;
 pub(crate) mod backend;
 pub(crate) mod behaviour;
 pub(crate) mod client;
+pub(crate) mod frames;
+pub(crate) mod h2_peer;
+pub(crate) mod http2;
 pub(crate) mod peer;
 pub(crate) mod raw;
+pub(crate) mod secure;
+pub(crate) mod tls_peer;
 
 // The thing under test.
 pub(crate) mod proxy;
