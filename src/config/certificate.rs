@@ -88,24 +88,22 @@ impl Certificate {
     /// Whether the key is the certificate's; notes faults and warnings.
     fn holds_together(&self, key: &Value<'_>, cert: &Value<'_>) -> bool {
         use rustls::{Error, InconsistentKeys};
-        if let Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) =
-            self.certified.keys_match()
-        {
-            let is_other = self.certified.cert.iter().skip(1).any(|other| {
-                CertifiedKey::new(vec![other.clone()], Arc::clone(&self.certified.key))
-                    .keys_match()
-                    .is_ok()
-            });
-            let help = if is_other {
-                "it belongs to a later certificate of that file: the server's own must stand first"
-            } else {
-                "a certificate works only with the key that its request was made with"
-            };
-            key.fault(
-                format!("does not match the certificate {}", *self.file),
-                help,
-            );
-            return false;
+        match self.certified.keys_match() {
+            Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
+            Err(Error::InconsistentKeys(_)) => {
+                key.fault(
+                    format!("does not match the certificate {}", *self.file),
+                    self.help_for_mismatch(),
+                );
+                return false;
+            }
+            Err(error) => {
+                cert.fault(
+                    format!("cannot be used: {} ({error})", *self.file),
+                    "X.509 version 3 is expected; look at it: openssl x509 -in FILE -noout -text",
+                );
+                return false;
+            }
         }
         if self.has_expired() {
             cert.warn(
@@ -114,6 +112,18 @@ impl Certificate {
             );
         }
         true
+    }
+
+    fn help_for_mismatch(&self) -> &'static str {
+        let is_for = |other: &CertificateDer<'static>| {
+            let pair = CertifiedKey::new(vec![other.clone()], Arc::clone(&self.certified.key));
+            pair.keys_match().is_ok()
+        };
+        if self.certified.cert.iter().skip(1).any(is_for) {
+            "it belongs to a later certificate of that file: the server's own must stand first"
+        } else {
+            "a certificate works only with the key that its request was made with"
+        }
     }
 
     /// Whether it has ended.
@@ -170,7 +180,7 @@ pub(super) fn read_authorities(value: &Value<'_>) -> Option<Arc<Authorities>> {
         parse(value, authority)?;
         if let Err(error) = roots.add(authority.clone()) {
             value.fault(
-                format!("holds a certificate that is no authority: {error}"),
+                format!("holds a certificate that cannot be used: {error}"),
                 "name a file with the certificates of authorities in PEM",
             );
             return None;
@@ -182,25 +192,21 @@ pub(super) fn read_authorities(value: &Value<'_>) -> Option<Arc<Authorities>> {
     }))
 }
 
-/// The authorities that this system trusts; read once. Nobody, which is a fault of `value`, if there are none.
+/// The authorities that this system trusts now. Nobody, which is a fault of `value`, if there are none.
 pub(super) fn system_authorities(value: &Value<'_>) -> Arc<Authorities> {
-    static SYSTEM: OnceLock<Arc<Authorities>> = OnceLock::new();
-    let system = SYSTEM.get_or_init(|| {
-        let mut roots = RootCertStore::empty();
-        // What cannot be read or parsed is not trusted; whether anything is left is looked at below.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        Arc::new(Authorities {
-            roots: Arc::new(roots),
-            certificates: Vec::new(),
-        })
-    });
-    if system.roots.is_empty() {
+    let mut roots = RootCertStore::empty();
+    // What cannot be read or parsed is not trusted; whether anything is left is looked at below.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
         value.fault(
             "needs authorities, and this system has none",
             "name their file: tls = { ca = \"/etc/lbd/ca.pem\" }, or install ca-certificates",
         );
     }
-    Arc::clone(system)
+    Arc::new(Authorities {
+        roots: Arc::new(roots),
+        certificates: Vec::new(),
+    })
 }
 
 fn read_file(value: &Value<'_>) -> Option<Vec<u8>> {
@@ -229,7 +235,7 @@ fn read_chain(value: &Value<'_>) -> Option<Vec<CertificateDer<'static>>> {
         Ok(chain) => Some(chain),
         Err(error) => {
             value.fault(
-                format!("names a file that is no PEM: {error}"),
+                format!("names a file that is no PEM: {}", in_words(&error)),
                 "a part begins with -----BEGIN CERTIFICATE----- and is base64",
             );
             None
@@ -241,7 +247,7 @@ fn read_key(value: &Value<'_>) -> Option<Arc<dyn rustls::sign::SigningKey>> {
     let text = read_file(value)?;
     let key = match PrivateKeyDer::from_pem_slice(&text) {
         Ok(key) => key,
-        Err(pem::Error::NoItemsFound) if contains(&text, "ENCRYPTED PRIVATE KEY") => {
+        Err(_) if contains(&text, "ENCRYPTED") => {
             value.fault(
                 "is encrypted, and nobody is there to type its password",
                 "write it in the clear, readable by lbd alone: openssl pkey -in hq.key -out plain.key",
@@ -250,7 +256,7 @@ fn read_key(value: &Value<'_>) -> Option<Arc<dyn rustls::sign::SigningKey>> {
         }
         Err(error) => {
             value.fault(
-                format!("names a file without a private key: {error}"),
+                format!("names a file without a private key: {}", in_words(&error)),
                 "PEM is expected: a part that begins with -----BEGIN PRIVATE KEY-----",
             );
             return None;
@@ -266,6 +272,15 @@ fn read_key(value: &Value<'_>) -> Option<Arc<dyn rustls::sign::SigningKey>> {
             );
         })
         .ok()
+}
+
+/// The reader of PEM shows some of its errors as numbers.
+fn in_words(error: &pem::Error) -> String {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "a part has no end".to_owned(),
+        pem::Error::IllegalSectionStart { .. } => "a part begins with a broken line".to_owned(),
+        error => error.to_string(),
+    }
 }
 
 fn contains(text: &[u8], part: &str) -> bool {

@@ -5,6 +5,8 @@ use std::{
     net::SocketAddr,
 };
 
+use rustls::pki_types::ServerName;
+
 use super::{
     Config,
     action::Action,
@@ -13,6 +15,8 @@ use super::{
     pool::{Balance, Pool},
     reader::{Faults, nearest},
     route::{PathMatch, Route},
+    server::ServerAddress,
+    template::{Part, Variable},
 };
 
 /// Notes every fault in how the parts of `config` fit together.
@@ -69,6 +73,7 @@ fn check_listeners(listeners: &[Listener], faults: &Faults) {
 }
 
 fn check_pool(pool: &Pool, faults: &Faults) {
+    check_names(pool, faults);
     let mut seen = HashSet::new();
     for server in &pool.servers {
         if !seen.insert(&server.address.value) {
@@ -128,7 +133,62 @@ fn check_pool(pool: &Pool, faults: &Faults) {
     }
 }
 
+/// Servers that are verified by their own names must have names that TLS knows.
+fn check_names(pool: &Pool, faults: &Faults) {
+    if pool
+        .tls
+        .as_ref()
+        .is_none_or(|tls| tls.server_name.is_some())
+    {
+        return;
+    }
+    for server in &pool.servers {
+        if let ServerAddress::Name(name, _) = &server.address.value
+            && ServerName::try_from(name.as_str()).is_err()
+        {
+            faults.push(
+                Diagnostic::error(
+                    server.address.span.clone(),
+                    format!("{name} is not a name that TLS can ask for"),
+                )
+                .help("say which one it is: tls = { server_name = \"app.internal\" }"),
+            );
+        }
+    }
+}
+
+/// A redirect to the same URL with https, where the client has used just that.
+fn check_redirect(route: &Route, config: &Config, faults: &Faults) {
+    let Action::Redirect { to, .. } = &route.action else {
+        return;
+    };
+    let is_same_url = matches!(
+        to.parts.as_slice(),
+        [Part::Literal(scheme), Part::Variable(Variable::Host), .., Part::Variable(Variable::RequestUri)]
+            if scheme == "https://"
+    );
+    let is_for = |listener: &&Listener| {
+        let name = listener.name.as_ref().map(|name| name.as_str());
+        let mut wanted = route.listeners.iter();
+        route.listeners.is_empty() || wanted.any(|wanted| Some(wanted.as_str()) == name)
+    };
+    let mut listeners = config.listeners.iter().filter(is_for);
+    if is_same_url && let Some(listener) = listeners.find(|listener| listener.tls.is_some()) {
+        faults.push(
+            Diagnostic::warning(
+                route.path.span.clone(),
+                format!(
+                    "the redirect to https is for listener `{}`, too, which has TLS: clients go round in circles",
+                    listener.label()
+                ),
+            )
+            .help("name the listeners that it is for: listeners = [\"http\"]"),
+        );
+    }
+}
+
 fn check_route(route: &Route, config: &Config, faults: &Faults) {
+    check_redirect(route, config, faults);
     for name in &route.listeners {
         let mut names = config.listeners.iter().filter_map(|l| l.name.as_ref());
         if !names.any(|known| **known == **name) {

@@ -72,6 +72,17 @@ impl Alpn {
     }
 }
 
+impl ListenerTls {
+    /// Whether a client that was let in by `other` would be let in by this, and known as the same.
+    pub fn admits_like(&self, other: &Self) -> bool {
+        let certificates = |tls: &Self| {
+            let authorities = tls.client_ca.as_ref();
+            authorities.map(|authorities| (tls.client_auth, authorities.certificates.clone()))
+        };
+        certificates(self) == certificates(other)
+    }
+}
+
 const ALPN: [(&str, Alpn); 2] = [("h2", Alpn::H2), ("http/1.1", Alpn::Http11)];
 const VERSIONS: [(&str, TlsVersion); 2] = [("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
 

@@ -14,7 +14,8 @@ pub trait SiteSource: fmt::Debug {
     /// What the listener on `address` (as the file says it) serves; `None` once it is removed.
     fn site(&self, address: SocketAddr) -> Option<Arc<Site>>;
 
-    /// Makes `site` what [`site`](Self::site) gives, without touching it if it is; `false` once the listener is removed.
+    /// Makes `site` what [`site`](Self::site) gives, without touching it if it is; `false`, and nothing is touched, once
+    /// the listener is removed or lets clients in by other rules.
     fn follow(&self, address: SocketAddr, site: &mut Arc<Site>) -> bool;
 
     /// Lets go of what is no longer served, and with it of peers that nobody names any more.

@@ -126,13 +126,19 @@ impl<'r> Conversation<'r> {
         client: &mut Client<'_>,
         upload: &mut Upload<'_>,
     ) -> Result<Answered, TryError> {
-        match self.exchange(client, upload).await {
+        let result = self.exchange(client, upload).await;
+        let is_passing_on = self.state.passes_on.get();
+        match result {
             Ok(response) => Ok(Answered {
                 link: self.link,
                 response,
             }),
             Err(error) => {
                 self.give_up(&error);
+                // Half an informational response is on its way: no other answer can follow it.
+                if is_passing_on {
+                    return Err(TryError::Gone);
+                }
                 Err(error)
             }
         }

@@ -181,7 +181,9 @@ impl Forwarding<'_, '_, '_> {
             .forward
             .retry
             .may_send_again(&self.request.method, true);
-        if let Some(connection) = context.keepalive.take(lease.peer(), transport)
+        if let Some(connection) = context
+            .keepalive
+            .take(lease.peer(), transport, lease.authority())
             && (is_safe_twice || connection.stream.is_quiet_now())
         {
             self.exchange.connected(now);

@@ -8,6 +8,7 @@ use std::{
     future::poll_fn,
     io,
     net::SocketAddr,
+    pin::pin,
     rc::Rc,
     sync::Arc,
     task::{self, Poll},
@@ -105,7 +106,9 @@ impl ClientConnection {
             };
         };
         let Http1Client { stream, timer, .. } = &mut self.client;
-        match handshake(stream, tls, timer, deadline).await {
+        let shaking = handshake(stream, tls, timer, deadline);
+        let (context, arrival) = (&*self.context, &*self.arrival);
+        match while_wanted(context, arrival, shaking).await? {
             Ok(Agreed { protocol, identity }) => {
                 self.identity = identity;
                 Some(protocol.unwrap_or(Alpn::Http11))
@@ -114,6 +117,7 @@ impl ClientConnection {
                 self.context.troubles.handshakes.add(1);
                 let listener = self.arrival.listener;
                 tracing::info!(client = %self.address, %listener, failure, "TLS handshake failed");
+                linger(stream, timer, true).await;
                 None
             }
         }
@@ -128,10 +132,15 @@ impl ClientConnection {
             input,
             timer,
         } = &mut self.client;
+        let (context, arrival) = (&*self.context, &*self.arrival);
         while input.len() < PREFACE.len() && PREFACE.starts_with(input.data()) {
-            let buffers = &self.context.buffers;
-            let fill = poll_fn(|cx| buffers.poll_fill(cx, stream, input, BufferSize::Short));
-            if !matches!(timer.limit(deadline, fill).await, Some(Ok(n)) if n > 0) {
+            let fill = poll_fn(|cx| {
+                context
+                    .buffers
+                    .poll_fill(cx, stream, input, BufferSize::Short)
+            });
+            let filled = while_wanted(context, arrival, timer.limit(deadline, fill)).await?;
+            if !matches!(filled, Some(Ok(n)) if n > 0) {
                 return (!input.is_empty()).then_some(Alpn::Http11);
             }
         }
@@ -284,6 +293,30 @@ impl Drop for ClientConnection {
     fn drop(&mut self) {
         self.context.drain.leave();
     }
+}
+
+/// What `work` gives; `None` if the worker drains or the listener is gone and it takes longer than a moment more.
+async fn while_wanted<T>(
+    context: &Context,
+    arrival: &Arrival,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let timer = context.timers.timer();
+    let mut work = pin!(work);
+    let mut until = None;
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = work.as_mut().poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        let is_wanted =
+            !context.drain.is_draining() && context.sites.site(arrival.listener).is_some();
+        if is_wanted {
+            return Poll::Pending;
+        }
+        let until = *until.get_or_insert_with(|| Instant::now() + LAST_CHANCE);
+        timer.poll_passed(cx, until).map(|()| None)
+    })
+    .await
 }
 
 /// Why there is no head.

@@ -4,7 +4,7 @@ use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use super::router::Router;
 use crate::{
-    config::{self, ClientTimeouts, ErrorPage, HeaderEdits, PeerTimeouts, Template},
+    config::{self, ClientTimeouts, ErrorPage, HeaderEdits, ListenerTls, PeerTimeouts, Template},
     net::TlsServer,
     telemetry::LineFormat,
     upstream::{Pool, RetryPolicy},
@@ -22,6 +22,7 @@ pub struct Site {
     pub(super) access: Option<LineFormat>,
     /// Clients speak TLS.
     pub(super) tls: Option<TlsServer>,
+    admission: Option<ListenerTls>,
     /// Whether they may speak HTTP/2 without it, and how many requests they may have open then or inside it.
     pub(super) h2c: bool,
     pub(super) max_streams: u32,
@@ -92,10 +93,20 @@ impl Site {
             underscores_in_headers: listener.underscores_in_headers,
             access,
             tls: listener.tls.as_ref().map(TlsServer::new).transpose()?,
+            admission: listener.tls.clone(),
             h2c: listener.h2c,
             max_streams: listener.max_streams,
             trusted_proxies: listener.trusted_proxies.clone(),
         })
+    }
+
+    /// Whether a client that `other` let in may go on: it would have had to show no more than it did.
+    pub fn admits_like(&self, other: &Self) -> bool {
+        match (&self.admission, &other.admission) {
+            (None, None) => true,
+            (Some(now), Some(then)) => now.admits_like(then),
+            (Some(_), None) | (None, Some(_)) => false,
+        }
     }
 
     /// Whether what `address` says of others in `X-Forwarded-*` is believed.

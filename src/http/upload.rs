@@ -194,8 +194,9 @@ impl<'r> Upload<'r> {
         let kept = &self.kept[current.kept_sent..];
         let (n, ends) = match peer {
             RequestSink::Http1(stream) => {
+                let before = stream.sent_inside_tls();
                 let written = stream.write_some(frame, kept, timer, patience).await;
-                let sent_any = current.sent_any;
+                let sent_any = current.sent_any || stream.sent_inside_tls() > before;
                 let n = written.map_err(|error| Failure::sending(&error, sent_any))?;
                 (n, false)
             }

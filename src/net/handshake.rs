@@ -38,19 +38,23 @@ pub async fn handshake(
             identity: stream.with_connection(identity).flatten(),
         }),
         Err(error) => {
-            if stream.began_in_the_clear() {
-                stream.answer_in_the_clear(USE_HTTPS).await;
+            let began_in_the_clear = stream.began_in_the_clear();
+            let failure = failure(&error, stream.has_begun());
+            // What the client still sends can be read away, so that it hears what it was told.
+            stream.give_up_tls();
+            if began_in_the_clear {
+                stream.write_now(USE_HTTPS).await;
                 return Err("no TLS: plain HTTP or another protocol".to_owned());
             }
-            Err(failure(&error, stream.has_begun()))
+            Err(failure)
         }
     }
 }
 
 /// nginx's "The plain HTTP request was sent to HTTPS port".
 const USE_HTTPS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nServer: lbd\r\nConnection: close\r\n\
-Content-Type: text/plain; charset=utf-8\r\nContent-Length: 42\r\n\r\n\
-400 Bad Request: this port speaks https:\r\n";
+Content-Type: text/plain; charset=utf-8\r\nContent-Length: 46\r\n\r\n\
+400 Bad Request: this port is for https only.\n";
 
 fn identity(connection: &Connection) -> Option<Box<ClientIdentity>> {
     let certificate = connection.peer_certificates()?.first()?;
@@ -58,7 +62,7 @@ fn identity(connection: &Connection) -> Option<Box<ClientIdentity>> {
 }
 
 /// Why a handshake failed, in words that name what an operator can do about it.
-pub fn failure(error: &io::Error, has_begun: bool) -> String {
+fn failure(error: &io::Error, has_begun: bool) -> String {
     let inner = error
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<Error>());

@@ -18,7 +18,7 @@ mod wheel;
 pub use self::{
     buffer::{Buffer, BufferPool, BufferSize},
     drain::Drain,
-    handshake::{Agreed, failure, handshake},
+    handshake::{Agreed, handshake},
     io::Io,
     listener::Listener,
     socket::{BindError, bind},

@@ -118,6 +118,22 @@ impl Socket {
     }
 }
 
+impl Socket {
+    /// One system call that does not wait, by what the last turn of the reactor saw; whether or not the task
+    /// has had its share.
+    pub(super) fn io_now(
+        &mut self,
+        direction: Interest,
+        mut attempt: impl FnMut(BorrowedFd<'_>) -> Result<usize, Errno>,
+    ) -> io::Result<usize> {
+        match self {
+            Self::Watched(tcp) => tcp.try_io(direction, || Ok(attempt(tcp.as_fd())?)),
+            Self::Fresh(tcp) => Ok(attempt(tcp.as_fd())?),
+            Self::Lost => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+}
+
 impl Stream {
     /// A connection that was accepted, in non-blocking mode.
     pub(super) fn accepted(tcp: std::net::TcpStream) -> Self {
@@ -226,7 +242,7 @@ impl Stream {
             .map(|written| written.and_then(some_written))
     }
 
-    /// Writes at least one byte of `first` and then `second`.
+    /// Writes at least one byte of `first` and then `second`; the other side has `patience` for each part that it takes.
     ///
     /// # Errors
     /// The operating system's, or `TimedOut`.
@@ -237,11 +253,12 @@ impl Stream {
         timer: &Timer,
         patience: Duration,
     ) -> io::Result<usize> {
-        let write = poll_fn(|cx| self.poll_write(cx, first, second));
-        timer
-            .limit(Deadline::After(patience), write)
-            .await
-            .unwrap_or_else(timed_out)
+        let mut stall = Stall::new(patience);
+        poll_fn(|cx| match self.poll_write(cx, first, second) {
+            Poll::Ready(written) => Poll::Ready(written),
+            Poll::Pending => stall.poll(cx, self, timer).map(|()| timed_out()),
+        })
+        .await
     }
 
     /// Writes all of `first`, then all of `second`, in as few system calls as the other side allows;
@@ -256,28 +273,36 @@ impl Stream {
         timer: &Timer,
         patience: Duration,
     ) -> io::Result<()> {
-        let mut deadline = None;
+        let mut stall = Stall::new(patience);
         // One future and not one in the other: most writes are over when they begin.
         poll_fn(|cx| {
             while !first.is_empty() || !second.is_empty() {
                 let Poll::Ready(written) = self.poll_write(cx, first, second) else {
-                    let deadline = *deadline.get_or_insert_with(|| Instant::now() + patience);
-                    return timer.poll_passed(cx, deadline).map(|()| timed_out());
+                    return stall.poll(cx, self, timer).map(|()| timed_out());
                 };
                 let written = written?;
                 let of_first = written.min(first.len());
                 (first, second) = (&first[of_first..], &second[written - of_first..]);
-                deadline = None;
+                stall.deadline = None;
             }
             Poll::Ready(Ok(()))
         })
         .await
     }
 
+    /// Bytes of TLS that reached the socket; of a write that has not been told to be over, too.
+    pub fn sent_inside_tls(&self) -> u64 {
+        self.tls.as_ref().map_or(0, |tls| tls.borrow().sent())
+    }
+
     /// Ready once a read is worth a try: bytes, an end or an error have arrived. A fresh connection always is.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.tls.as_ref().is_some_and(|tls| tls.borrow().has_news()) {
-            return Poll::Ready(());
+        if let Some(tls) = &self.tls {
+            let mut tls = tls.borrow_mut();
+            if tls.has_news() {
+                return Poll::Ready(());
+            }
+            tls.rest();
         }
         match &*self.socket.borrow() {
             Socket::Watched(tcp) => tcp.poll_read_ready(cx).map(drop),
@@ -340,7 +365,7 @@ impl Stream {
     /// Makes closing the connection a reset, so that the other side cannot take what it has for the whole.
     pub fn reset_on_close(&self) {
         if let Some(tls) = &self.tls {
-            tls.borrow_mut().is_abrupt = true;
+            tls.borrow_mut().is_done = true;
         }
         // A socket that refuses is already broken.
         let _ = self.with_options(|socket| socket.set_linger(Some(Duration::ZERO)));
@@ -358,6 +383,36 @@ impl Stream {
             Socket::Fresh(tcp) => set(SockRef::from(tcp)),
             Socket::Lost => Ok(()),
         }
+    }
+}
+
+/// How long the other side has taken nothing.
+struct Stall {
+    patience: Duration,
+    deadline: Option<Instant>,
+    sent: u64,
+}
+
+impl Stall {
+    fn new(patience: Duration) -> Self {
+        Self {
+            patience,
+            deadline: None,
+            sent: 0,
+        }
+    }
+
+    /// Ready once that has been too long. Records that leave one by one are progress, too.
+    fn poll(&mut self, cx: &mut Context<'_>, stream: &Stream, timer: &Timer) -> Poll<()> {
+        let sent = stream.sent_inside_tls();
+        if std::mem::replace(&mut self.sent, sent) != sent {
+            self.deadline = None;
+        }
+        let patience = self.patience;
+        let deadline = *self
+            .deadline
+            .get_or_insert_with(|| Instant::now() + patience);
+        timer.poll_passed(cx, deadline)
     }
 }
 
@@ -415,11 +470,14 @@ impl Stream {
         tls.is_some_and(|tls| tls.borrow().has_begun())
     }
 
-    /// Gives up TLS and sends `answer`, as far as the socket takes it at once.
-    pub(super) async fn answer_in_the_clear(&mut self, answer: &[u8]) {
+    /// Goes on without TLS.
+    pub(super) fn give_up_tls(&mut self) {
         self.tls = None;
-        poll_fn(|cx| Poll::Ready(self.poll_write(cx, answer, &[]).is_ready())).await;
-        self.shutdown();
+    }
+
+    /// Writes `bytes`, as far as the socket takes them at once.
+    pub(super) async fn write_now(&self, bytes: &[u8]) {
+        poll_fn(|cx| Poll::Ready(self.poll_write(cx, bytes, &[]).is_ready())).await;
     }
 }
 

@@ -36,7 +36,7 @@ impl Expiry {
                 ),
                 Some(Notice::Ended) => {
                     tracing::error!(
-                        "certificate {file} has ended on {last_day}: clients refuse it"
+                        "certificate {file} has ended on {last_day}: those who are shown it refuse it"
                     );
                 }
                 None => {}

@@ -107,6 +107,9 @@ impl SiteSource for CurrentSnapshot {
         };
         // Counting references is what workers would get into each other's way with.
         if !Arc::ptr_eq(current, site) {
+            if !current.admits_like(site) {
+                return false;
+            }
             *site = Arc::clone(current);
         }
         true

@@ -16,5 +16,6 @@ pub async fn connect(
     patience: Duration,
 ) -> Result<Connection, Failure> {
     let stream = transport.connect(lease, timer, patience).await?;
-    Ok(Connection::new(stream, Arc::clone(transport)))
+    let authority = Arc::clone(lease.authority());
+    Ok(Connection::new(stream, Arc::clone(transport), authority))
 }

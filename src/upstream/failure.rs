@@ -65,7 +65,7 @@ impl Failure {
             io::ErrorKind::HostUnreachable => (FailureKind::Error, "host unreachable"),
             io::ErrorKind::NetworkUnreachable => (FailureKind::Error, "network unreachable"),
             io::ErrorKind::AddrNotAvailable => (FailureKind::Local, "no free local port"),
-            io::ErrorKind::InvalidData => (FailureKind::Error, handshake_failure(error)),
+            io::ErrorKind::InvalidData => (FailureKind::Error, tls_failure(error)),
             io::ErrorKind::UnexpectedEof => (FailureKind::Error, "closed within the TLS handshake"),
             _ if is_shortage(error) => (FailureKind::Local, "no descriptor or memory left"),
             _ => (FailureKind::Error, "connect failed"),
@@ -80,6 +80,7 @@ impl Failure {
     /// A write of the request that failed.
     pub fn sending(error: &io::Error, sent: bool) -> Self {
         let (kind, reason) = match error.kind() {
+            io::ErrorKind::InvalidData => (FailureKind::Error, tls_failure(error)),
             io::ErrorKind::TimedOut => (FailureKind::Timeout, "send timeout"),
             _ => (FailureKind::Error, "closed while sending"),
         };
@@ -91,7 +92,7 @@ impl Failure {
         let (kind, reason) = match error.kind() {
             io::ErrorKind::TimedOut => (FailureKind::Timeout, "read timeout"),
             io::ErrorKind::UnexpectedEof => (FailureKind::Error, LOST),
-            io::ErrorKind::InvalidData => (FailureKind::InvalidHeader, "invalid header"),
+            io::ErrorKind::InvalidData => (FailureKind::Error, tls_failure(error)),
             _ => (FailureKind::Error, "reset before answering"),
         };
         Self {
@@ -150,7 +151,7 @@ impl Failure {
 }
 
 /// Why there is no TLS with a server, in words that say whose certificate to look at.
-fn handshake_failure(error: &io::Error) -> &'static str {
+fn tls_failure(error: &io::Error) -> &'static str {
     use rustls::{CertificateError, Error};
     let inner = error
         .get_ref()
@@ -168,7 +169,7 @@ fn handshake_failure(error: &io::Error) -> &'static str {
         Some(Error::InvalidCertificate(_)) => "TLS: certificate is not acceptable",
         Some(Error::AlertReceived(_)) => "TLS: refused by the server",
         Some(Error::InvalidMessage(_)) => "TLS: the server does not speak it",
-        _ => "TLS handshake failed",
+        _ => "TLS failed",
     }
 }
 

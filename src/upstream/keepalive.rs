@@ -25,17 +25,19 @@ pub struct Connection {
     pub stream: Stream,
     /// Requests that it carried before this one.
     requests: u32,
-    /// How it was made.
+    /// How it was made, and for which server as the file calls it.
     transport: Arc<Transport>,
+    authority: Arc<str>,
     /// Whether the last response had no body by its status or method alone: a peer that sent one all
     /// the same would have it read as the answer to the next request.
     pub had_implied_end: bool,
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream, transport: Arc<Transport>) -> Self {
+    pub(super) fn new(stream: Stream, transport: Arc<Transport>, authority: Arc<str>) -> Self {
         Self {
             stream,
+            authority,
             transport,
             requests: 0,
             had_implied_end: false,
@@ -63,8 +65,8 @@ struct Idle {
 }
 
 impl Keepalive {
-    /// A connection to `peer`, made by `transport`, that is still open as far as the last turn of the reactor knows.
-    pub fn take(&self, peer: &Peer, transport: &Arc<Transport>) -> Option<Connection> {
+    /// A connection to `peer`, made by `transport` for `authority`, that is still open as far as the last turn of the reactor knows.
+    pub fn take(&self, peer: &Peer, transport: &Transport, authority: &str) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
         let stack = idle.get_mut(&peer.id())?;
         while let Some(Idle { connection, .. }) = stack.idle.pop() {
@@ -73,7 +75,8 @@ impl Keepalive {
             } else {
                 connection.stream.is_quiet()
             };
-            if is_quiet && Arc::ptr_eq(&connection.transport, transport) {
+            let is_fit = transport.made(&connection.transport, &connection.authority, authority);
+            if is_quiet && is_fit {
                 return Some(connection);
             }
         }
@@ -137,7 +140,7 @@ mod tests {
             .await
             .unwrap();
         (
-            Connection::new(stream, transport()),
+            Connection::new(stream, transport(), "p".into()),
             listener.accept().await.unwrap().0,
         )
     }
@@ -188,8 +191,14 @@ mod tests {
             ends.push(end);
         }
         assert_eq!(count(&keepalive), 2);
-        assert_eq!(keepalive.take(&peer, &transport()).unwrap().requests, 2);
-        assert_eq!(keepalive.take(&peer, &transport()).unwrap().requests, 1);
-        assert!(keepalive.take(&peer, &transport()).is_none());
+        assert_eq!(
+            keepalive.take(&peer, &transport(), "p").unwrap().requests,
+            2
+        );
+        assert_eq!(
+            keepalive.take(&peer, &transport(), "p").unwrap().requests,
+            1
+        );
+        assert!(keepalive.take(&peer, &transport(), "p").is_none());
     }
 }

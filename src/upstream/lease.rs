@@ -40,7 +40,7 @@ impl Lease {
     }
 
     /// The peer's address as the file says it.
-    pub fn authority(&self) -> &str {
+    pub fn authority(&self) -> &Arc<str> {
         &self.member().authority
     }
 

@@ -84,6 +84,7 @@ struct Shared {
 /// One connection to a peer.
 struct Connection {
     transport: Arc<Transport>,
+    authority: Arc<str>,
     requests: SendRequest<Bytes>,
     /// Streams that are open, and how many there were.
     open: Cell<usize>,
@@ -161,8 +162,11 @@ impl Drop for Slot {
 impl Connection {
     /// A place for one more stream, if `transport` made it and it has one.
     fn slot(self: &Rc<Self>, way: &Way<'_>) -> Option<Slot> {
+        let is_fit = way
+            .transport
+            .made(&self.transport, &self.authority, way.lease.authority());
         let has_room = self.open.get() < self.requests.current_max_send_streams().min(STREAMS);
-        if self.is_retired.get() || !has_room || !Arc::ptr_eq(&self.transport, way.transport) {
+        if self.is_retired.get() || !has_room || !is_fit {
             return None;
         }
         let mut requests = self.requests.clone();
@@ -319,6 +323,7 @@ async fn connect(way: &Way<'_>) -> Result<Connection, Failure> {
         .map_err(|_| Failure::reading(&io::ErrorKind::UnexpectedEof.into()))?;
     Ok(Connection {
         transport: Arc::clone(way.transport),
+        authority: Arc::clone(way.lease.authority()),
         requests,
         open: Cell::new(0),
         opened: Cell::new(0),

@@ -45,6 +45,18 @@ impl Transport {
         }))
     }
 
+    /// Whether a connection that `other` made to the server that the file calls `called` is one to the server that
+    /// it calls `authority`: inside TLS it was verified for a name.
+    pub(super) fn made(&self, other: &Arc<Self>, called: &str, authority: &str) -> bool {
+        let is_ours = std::ptr::eq(self, Arc::as_ptr(other));
+        let has_own_names = self.tls.is_some()
+            && self
+                .described
+                .as_ref()
+                .is_some_and(|tls| tls.server_name.is_none());
+        is_ours && (!has_own_names || called == authority)
+    }
+
     /// HTTP/1.1 in the clear.
     #[cfg(test)]
     pub(super) fn plain() -> Self {

@@ -240,7 +240,7 @@ impl Life<'_> {
     fn accept(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
         let client = &self.client;
         client.open.set(client.open.get() + 1);
-        // A request is served by what is configured when it begins.
+        // A request is served by what is configured when it begins; by what was, if the listener is gone since.
         let sites = &client.context.sites;
         sites.follow(client.arrival.listener, &mut self.site);
         let stream = OpenStream {

@@ -8,6 +8,7 @@ mod client;
 mod resolver;
 mod server;
 pub(super) mod session;
+mod subject;
 
 pub use self::{
     client::TlsClient,

@@ -15,8 +15,8 @@ use rustls::{
 };
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::resolver::BySni;
-use crate::config::{Alpn, ClientAuth, ListenerTls, TlsVersion, crypto};
+use super::{resolver::BySni, subject::subject};
+use crate::config::{ClientAuth, ListenerTls, TlsVersion, crypto};
 
 /// What a listener's handshakes need.
 #[derive(Clone)]
@@ -64,14 +64,6 @@ impl TlsServer {
 
     pub(in super::super) fn connection(&self) -> Result<ServerConnection, Error> {
         ServerConnection::new(Arc::clone(&self.config))
-    }
-
-    /// Whether clients are asked for a certificate.
-    pub fn agrees_on_h2(&self) -> bool {
-        self.config
-            .alpn_protocols
-            .iter()
-            .any(|protocol| protocol == Alpn::H2.as_bytes())
     }
 }
 
@@ -125,7 +117,7 @@ impl ClientIdentity {
         let hexadecimal = |byte: &u8| format!("{byte:02x}");
         Self {
             subject: X509Certificate::from_der(certificate)
-                .map(|(_, certificate)| field_value(&certificate.subject().to_string()))
+                .map(|(_, certificate)| subject(certificate.subject()))
                 .unwrap_or_default(),
             fingerprint: digest.unwrap_or_default().iter().map(hexadecimal).collect(),
         }
@@ -133,10 +125,3 @@ impl ClientIdentity {
 }
 
 const SHA256_LEN: usize = 32;
-
-/// `text` as a field may hold it: whoever signs certificates must not be able to end a line.
-fn field_value(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '?' } else { c })
-        .collect()
-}

@@ -1,7 +1,8 @@
 //! One connection's TLS: records in and out of its socket.
 //!
 //! It keeps plaintext only while whoever asked takes less than a record holds, and ciphertext only
-//! while the other side takes less than a write made; an idle one keeps neither.
+//! while the other side takes less than a write made; an idle one keeps neither, but for the 4 KB
+//! that rustls reads into.
 
 use std::{
     io::{self, IoSlice, Read as _, Write as _},
@@ -32,11 +33,20 @@ pub(in super::super) struct Session {
     accepted: usize,
     /// The first byte that ever came.
     first: Option<u8>,
-    /// The other side will send no more.
+    /// Bytes of records that reached the socket.
+    sent: u64,
+    /// The other side will send no more, or what it sends has no meaning any more.
     is_ended: bool,
-    /// The end is to look like an accident.
-    pub(in super::super) is_abrupt: bool,
+    /// Why, if not because it said so.
+    error: Option<rustls::Error>,
+    /// Whether rustls has made its buffers larger than a request needs.
+    is_swollen: bool,
+    /// Whether the end has been said, or is to look like an accident.
+    pub(in super::super) is_done: bool,
 }
+
+/// What a message that is no body takes at most.
+const SMALL: usize = 4 << 10;
 
 impl Session {
     pub(in super::super) fn new(connection: Connection) -> Self {
@@ -45,8 +55,11 @@ impl Session {
             plaintext: 0,
             accepted: 0,
             first: None,
+            sent: 0,
             is_ended: false,
-            is_abrupt: false,
+            error: None,
+            is_swollen: false,
+            is_done: false,
         }
     }
 
@@ -58,6 +71,11 @@ impl Session {
     /// Whether the other side began with something that is not TLS at all.
     pub(in super::super) fn began_in_the_clear(&self) -> bool {
         self.first.is_some_and(|byte| byte != HANDSHAKE_RECORD)
+    }
+
+    /// Bytes of records that reached the socket so far.
+    pub(in super::super) fn sent(&self) -> u64 {
+        self.sent
     }
 
     /// Whether a byte of a handshake has come.
@@ -77,9 +95,17 @@ impl Session {
                 return Poll::Ready(Ok(()));
             }
             if self.is_ended {
-                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                return Poll::Ready(Err(self.end()));
             }
             ready!(self.poll_take_in(socket, cx))?;
+        }
+    }
+
+    /// Why there is nothing more to read.
+    fn end(&mut self) -> io::Error {
+        match self.error.clone() {
+            Some(error) => io::Error::new(io::ErrorKind::InvalidData, error),
+            None => io::ErrorKind::UnexpectedEof.into(),
         }
     }
 
@@ -92,8 +118,11 @@ impl Session {
     ) -> Poll<io::Result<usize>> {
         while self.plaintext == 0 {
             if self.is_ended {
-                // Without plaintext the reader tells an end that was said from one that was not.
-                return Poll::Ready(self.connection.reader().read(space));
+                // The reader tells an end that was said from one that was not; and plaintext may lie before an error.
+                return Poll::Ready(match self.connection.reader().read(space) {
+                    Ok(n) if n > 0 || self.error.is_none() => Ok(n),
+                    _ => Err(self.end()),
+                });
             }
             ready!(self.poll_take_in(socket, cx))?;
         }
@@ -138,6 +167,7 @@ impl Session {
             if n == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
+            self.sent += n as u64;
         }
         Poll::Ready(Ok(()))
     }
@@ -163,16 +193,39 @@ impl Session {
             Ok(state) => {
                 self.plaintext = state.plaintext_bytes_to_read();
                 self.is_ended |= state.peer_has_closed();
-                Poll::Ready(Ok(()))
+                self.is_swollen |= self.plaintext > SMALL;
             }
             Err(error) => {
                 self.is_ended = true;
+                self.error = Some(error);
                 if !self.began_in_the_clear() {
                     // The alert that says why; one that cannot be sent at once is not waited for.
-                    let _ = self.poll_flush(socket, cx);
+                    self.flush_now(socket);
                 }
-                Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)))
             }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends what waits, as far as the socket takes it at once, whether or not it is this task's turn.
+    fn flush_now(&mut self, socket: &mut Socket) {
+        while self.connection.wants_write() {
+            let connection = &mut self.connection;
+            let written = socket.io_now(Interest::WRITABLE, |fd| {
+                connection.write_tls(&mut Wire(fd)).map_err(errno)
+            });
+            if !matches!(written, Ok(n) if n > 0) {
+                return;
+            }
+        }
+    }
+
+    /// Gives memory back that only a large message needed, once nothing of one is left.
+    pub(in super::super) fn rest(&mut self) {
+        if self.is_swollen && !self.has_news() {
+            self.is_swollen = false;
+            // rustls looks at its buffer's size when it is about to read.
+            let _ = self.connection.read_tls(&mut Nothing);
         }
     }
 
@@ -200,12 +253,29 @@ impl Session {
     /// Whether nothing has come, by what the last turn of the reactor saw, that would have to be read.
     /// Tickets and keys that come between two messages are taken in.
     pub(in super::super) fn is_quiet(&mut self, socket: &mut Socket) -> bool {
-        let cx = &mut Context::from_waker(std::task::Waker::noop());
         while !self.has_news() {
-            match self.poll_take_in(socket, cx) {
-                Poll::Pending => return true,
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => return false,
+            let (connection, first) = (&mut self.connection, &mut self.first);
+            let read = socket.io_now(Interest::READABLE, |fd| {
+                let mut reader = Reader {
+                    fd,
+                    asked: 0,
+                    first,
+                };
+                connection.read_tls(&mut reader).map_err(errno)
+            });
+            match read {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.rest();
+                    return true;
+                }
+                Ok(n) if n > 0 => {}
+                Ok(_) | Err(_) => return false,
+            }
+            match self.connection.process_new_packets() {
+                Ok(state) if !state.peer_has_closed() => {
+                    self.plaintext = state.plaintext_bytes_to_read();
+                }
+                Ok(_) | Err(_) => return false,
             }
         }
         false
@@ -213,14 +283,12 @@ impl Session {
 
     /// Says that nothing more will be written, as far as the socket takes it at once.
     pub(in super::super) fn say_goodbye(&mut self, socket: &mut Socket) {
-        if self.is_abrupt || self.connection.is_handshaking() {
+        if self.is_done || self.connection.is_handshaking() {
             return;
         }
+        self.is_done = true;
         self.connection.send_close_notify();
-        let cx = &mut Context::from_waker(std::task::Waker::noop());
-        // The connection is given up either way.
-        let _ = self.poll_flush(socket, cx);
-        self.is_abrupt = true;
+        self.flush_now(socket);
     }
 }
 
@@ -261,7 +329,16 @@ impl io::Read for Reader<'_> {
     }
 }
 
-/// rustls's own errors here are about buffers that are full, which one that reads what came never meets.
+/// A socket without news.
+struct Nothing;
+
+impl io::Read for Nothing {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
+/// rustls's own errors here are about messages that do not fit its buffers.
 fn errno(error: io::Error) -> Errno {
-    Errno::from_io_error(&error).unwrap_or(Errno::NOBUFS)
+    Errno::from_io_error(&error).unwrap_or(Errno::PROTO)
 }
