@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 use tokio::time::Instant;
 
 use super::{
@@ -107,7 +107,7 @@ impl<'a> Answer<'a> {
         let is_read = !self.closes && client.discard_body(&mut exchange.body);
         let wants_more = exchange.request().is_some_and(|request| request.keep_alive);
         let keep_alive = is_read && wants_more && !exchange.context.drain.is_draining();
-        let has_body = self.may_have_body() && !is_head(exchange);
+        let has_body = self.may_have_body() && !exchange.is_head;
         let (head, framing) = self.head(client, exchange, route, keep_alive);
         exchange.status = Some(self.status);
         exchange.bytes = if has_body { self.body.len() as u64 } else { 0 };
@@ -218,12 +218,6 @@ impl<'a> Answer<'a> {
             out.field("Allow", ALLOWED);
         }
     }
-}
-
-fn is_head(exchange: &Exchange<'_>) -> bool {
-    exchange
-        .request()
-        .is_some_and(|request| request.method == Method::HEAD)
 }
 
 fn plain_body(status: StatusCode, detail: Option<&str>) -> Vec<u8> {

@@ -16,10 +16,10 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use super::{
-    client::{Client, ClientInput, ClientOutput},
+    client::{Client, ClientInput, ClientOutput, ResponseSink},
     error::HttpError,
     h1::{InvalidResponse, RequestHead, ResponseHead, parse_response},
-    peer::{Arrived, PeerLink, ResponseSource, poll_head},
+    peer::{PeerLink, ResponseSource, poll_head},
     upload::{Upload, UploadError},
     watch::Watch,
 };
@@ -185,6 +185,7 @@ impl<'r> Conversation<'r> {
             timer,
             patience: body_patience,
         };
+        let is_stream = matches!(self.link, PeerLink::Http2(_));
         let (mut peer, source) = self.link.split();
         let mut head = HeadReader {
             source,
@@ -216,9 +217,13 @@ impl<'r> Conversation<'r> {
                 }
             }
             if let Poll::Ready(result) = reading.as_mut().poll(cx) {
-                return Poll::Ready(blame_sending(result, sent.as_ref()));
+                // What happened to a stream, it says by itself.
+                let blamed = sent.as_ref().filter(|_| !is_stream);
+                return Poll::Ready(blame_sending(result, blamed));
             }
-            if sent.is_some() && watch.poll_gone(cx).is_ready() {
+            // To look at a client's stream costs nothing.
+            let is_watched = sent.is_some() || matches!(sink, ResponseSink::Http2(_));
+            if is_watched && watch.poll_gone(cx).is_ready() {
                 return Poll::Ready(Err(TryError::Gone));
             }
             turn.poll_late(cx, state, sent.is_some())
@@ -345,8 +350,7 @@ impl HeadReader<'_> {
                         poll_fn(|cx| poll_head(response, &self.request.method, body, cx)).await;
                     let arrived = arrived.map_err(|failure| self.state.broke(failure))?;
                     self.state.note();
-                    let (Arrived::Informational(head) | Arrived::Final(head)) = arrived;
-                    head
+                    arrived
                 }
             };
             if !head.status.is_informational() {

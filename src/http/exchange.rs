@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use http::{StatusCode, Version};
+use http::{Method, StatusCode, Version};
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
@@ -44,6 +44,8 @@ pub(super) struct Exchange<'c> {
     pub(super) identity: Option<&'c ClientIdentity>,
     request_id: RequestId,
     pub(super) times: Times,
+    /// Whether an answer has no body because of the method.
+    pub(super) is_head: bool,
     /// The status that was sent.
     pub(super) status: Option<StatusCode>,
     /// Bytes of body that were sent.
@@ -155,6 +157,7 @@ impl<'c> Exchange<'c> {
             Version::HTTP_2 => Decoder::elsewhere(request.body),
             _ => Decoder::new(request.body),
         };
+        exchange.is_head = request.method == Method::HEAD;
         exchange.request_id = request_id;
         exchange
     }
@@ -179,6 +182,7 @@ impl<'c> Exchange<'c> {
                 started,
                 arrived: started,
             },
+            is_head: false,
             status: None,
             bytes: 0,
             pool: None,

@@ -1,7 +1,7 @@
 //! The only loop: pick a peer, connect, send, judge; and again only if the failure, the method and
 //! the budget allow.
 
-use std::{borrow::Cow, cell::Cell};
+use std::{borrow::Cow, cell::Cell, time::Duration};
 
 use http::StatusCode;
 use tokio::time::Instant;
@@ -35,6 +35,8 @@ use crate::{
     },
 };
 
+/// How long a client of HTTP/2 may be silent once it is answered: while the peer talks, the client may listen.
+const WHOLE_STREAM: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How often a request is offered again to peers that are all too busy to look at it.
 const MOST_REFUSALS: usize = 4;
 
@@ -59,6 +61,7 @@ impl Forwarding<'_, '_, '_> {
             self.request.body,
             self.route.max_body,
             &self.route.request_headers,
+            self.exchange.site.underscores_in_headers,
         );
         let outcome = match self.find_answer(&mut upload).await {
             Ok(Some((answered, lease))) => self.relay(answered, &lease, &mut upload).await,
@@ -98,12 +101,12 @@ impl Forwarding<'_, '_, '_> {
                         lease.succeeded(now);
                         return Ok(Some((answered, lease)));
                     };
-                    turned_away(&mut lease, status, now);
+                    turned_away(&mut lease, &answered.response, now);
                     self.exchange.end_attempt(None, now);
                     lease = next;
                 }
                 Err(TryError::Peer { failure, heard }) => {
-                    if !failure.is_refusal() {
+                    if failure.kind != FailureKind::Refused {
                         lease.failed(now, &failure);
                     }
                     self.exchange.end_attempt(Some(failure.reason), now);
@@ -115,7 +118,7 @@ impl Forwarding<'_, '_, '_> {
                     tried.push(lease.peer().id());
                     if let Ok(next) = self.pick(&tried, now) {
                         lease = next;
-                    } else if failure.is_refusal() && refusals < MOST_REFUSALS {
+                    } else if failure.kind == FailureKind::Refused && refusals < MOST_REFUSALS {
                         // All are busy, and one of them will have room in a moment.
                         refusals += 1;
                         lease = self.pick(&[], now).map_err(|_| give_up)?;
@@ -229,10 +232,10 @@ impl Forwarding<'_, '_, '_> {
                 Ok(answered) => return Ok(answered),
             };
             let may_go_on = match error.failure() {
-                Some(failure) if failure.is_refusal() => false,
+                Some(failure) if failure.kind == FailureKind::Refused => false,
                 Some(failure) if failure.sent => {
                     is_reused
-                        && failure.is_of_connection()
+                        && failure.kind == FailureKind::Lost
                         && may_be_replaced(&error, upload, is_safe_twice)
                 }
                 _ => may_be_replaced(&error, upload, false),
@@ -384,7 +387,7 @@ impl Forwarding<'_, '_, '_> {
             Ok(()) if keep_alive => After::KeepAlive(now),
             Ok(()) if self.may_close_at_once() => After::Close,
             Ok(()) => After::Linger,
-            Err(RelayError::Peer | RelayError::Unsent) => After::Reset,
+            Err(RelayError::Peer | RelayError::Upload | RelayError::Unsent) => After::Reset,
             Err(RelayError::Client) => After::Close,
         })
     }
@@ -399,6 +402,7 @@ impl Forwarding<'_, '_, '_> {
     ) -> Result<(), RelayError> {
         let buffers = &self.exchange.context.buffers;
         let timeouts = self.exchange.site.timeouts;
+        let is_stream = matches!(self.client, Client::Http2(_));
         let (source, sink, timer) = self.client.split();
         let decoder = Decoder::new(answered.response.body);
         let Some((mut peer, body)) = answered.link.split_body(decoder) else {
@@ -427,10 +431,14 @@ impl Forwarding<'_, '_, '_> {
             buffers,
             has_come: &Cell::new(false),
             timer,
-            patience: timeouts.body,
+            patience: if is_stream {
+                WHOLE_STREAM
+            } else {
+                timeouts.body
+            },
         };
         let rest = upload.run(&mut input, &mut peer, timer, self.forward.timeouts.send);
-        while_sending(relay.run(), rest).await
+        while_sending(relay.run(), rest, is_stream).await
     }
 
     /// Gives the buffer back, and the connection, if both messages are over and nothing more came.
@@ -526,11 +534,13 @@ fn may_be_replaced(error: &TryError, upload: &Upload<'_>, is_safe_twice: bool) -
 }
 
 /// A listed status is a failure of the peer, except those that are about the request (nginx's rule).
-fn turned_away(lease: &mut Lease, status: StatusCode, now: Instant) {
-    if matches!(status.as_u16(), 403 | 404 | 429) {
-        lease.succeeded(now);
-    } else {
-        lease.failed_because(now, &format!("answered {}", status.as_u16()));
+fn turned_away(lease: &mut Lease, response: &ResponseHead, now: Instant) {
+    match response.status.as_u16() {
+        _ if grpc::is_unavailable(response) => {
+            lease.failed_because(now, "answered grpc-status 14");
+        }
+        403 | 404 | 429 => lease.succeeded(now),
+        status => lease.failed_because(now, &format!("answered {status}")),
     }
 }
 

@@ -223,7 +223,11 @@ pub(super) fn write_informational_fields(out: &mut impl HeadWriter, response: &R
 
 /// The trailer fields that may stand after a body (RFC 9110 section 6.5.1): nothing that routes,
 /// frames or authorizes a message can come after it, and nothing that `edits` would not let through before it.
-pub(super) fn allowed_trailers(trailers: &Fields, edits: &HeaderEdits) -> Fields {
+pub(super) fn allowed_trailers(
+    trailers: &Fields,
+    edits: &HeaderEdits,
+    underscores: bool,
+) -> Fields {
     const FORBIDDEN: Names = Names::HOP_BY_HOP.and(NOT_FROM_CLIENT);
     let mut allowed = Fields::default();
     for Field {
@@ -231,7 +235,7 @@ pub(super) fn allowed_trailers(trailers: &Fields, edits: &HeaderEdits) -> Fields
     } in trailers.iter()
     {
         let is_forbidden = known.is_some_and(|known| FORBIDDEN.has(known))
-            || name.contains(&b'_')
+            || !underscores && name.contains(&b'_')
             || touches_bytes(edits, name)
             || NOT_IN_TRAILERS
                 .iter()

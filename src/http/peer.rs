@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    pin::Pin,
     task::{Context, Poll, ready},
 };
 
@@ -9,7 +10,7 @@ use h2::client::ResponseFuture;
 use http::{Method, Request};
 
 use super::{
-    h1::{BodyError, Decoder, Fields, ResponseHead},
+    h1::{BodyError, Decoder, Fields, Framing, ResponseHead},
     h2::{Incoming, Outgoing, response_head},
 };
 use crate::{
@@ -66,18 +67,12 @@ pub(super) enum ResponseBody<'p> {
     Http2(&'p mut Incoming),
 }
 
-/// What has come of an HTTP/2 response.
-pub(super) enum Arrived {
-    Informational(ResponseHead),
-    Final(ResponseHead),
-}
-
 impl PeerStream {
     /// Opens a stream with `request`, which has no body if `ends`.
     pub(super) fn open(slot: Slot, request: Request<()>, ends: bool) -> Result<Self, Failure> {
         let (response, send) = slot
             .open(request, ends)
-            .map_err(|error| Failure::stream(&error))?;
+            .map_err(|error| Failure::stream(&error).unsent())?;
         Ok(Self {
             slot,
             send: Outgoing::new(send),
@@ -137,26 +132,27 @@ impl PeerLink {
     }
 }
 
-/// Polls for a head on a stream, in answer to a request with `method`.
+/// Polls for a head on a stream, informational or not, in answer to a request with `method`.
 pub(super) fn poll_head(
     response: &mut ResponseFuture,
     method: &Method,
     body: &mut Option<Incoming>,
     cx: &mut Context<'_>,
-) -> Poll<Result<Arrived, Failure>> {
+) -> Poll<Result<ResponseHead, Failure>> {
     if let Poll::Ready(Some(informational)) = response.poll_informational(cx) {
         let head = informational.map_err(|error| Failure::stream(&error))?;
         let (parts, ()) = head.into_parts();
-        return Poll::Ready(Ok(Arrived::Informational(response_head(
-            &parts, method, false,
-        ))));
+        return Poll::Ready(Ok(response_head(&parts, method, false)));
     }
-    let head = ready!(Future::poll(std::pin::Pin::new(response), cx));
+    let head = ready!(Pin::new(response).poll(cx));
     let (parts, stream) = head.map_err(|error| Failure::stream(&error))?.into_parts();
-    let incoming = Incoming::new(stream);
+    let mut incoming = Incoming::new(stream);
     let head = response_head(&parts, method, !incoming.is_done());
+    if head.body == Framing::None {
+        incoming.ignore();
+    }
     *body = Some(incoming);
-    Poll::Ready(Ok(Arrived::Final(head)))
+    Poll::Ready(Ok(head))
 }
 
 impl ResponseBody<'_> {

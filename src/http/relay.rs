@@ -14,6 +14,7 @@ use super::{
 use crate::{
     config::HeaderEdits,
     net::{BufferPool, Timer},
+    upstream::FailureKind,
 };
 
 /// A response body on its way.
@@ -40,6 +41,8 @@ pub(super) enum RelayError {
     Peer,
     /// The client left, or takes nothing.
     Client,
+    /// The client's request cannot go on.
+    Upload,
     /// The peer's doing, and nothing has been sent yet.
     Unsent,
 }
@@ -83,7 +86,7 @@ impl Relay<'_> {
         let trailers = self
             .peer
             .take_trailers()
-            .map(|trailers| allowed_trailers(&trailers, self.edits));
+            .map(|trailers| allowed_trailers(&trailers, self.edits, true));
         let finished = self.client.finish(trailers.as_ref()).await;
         finished.map_err(|_| RelayError::Client)
     }
@@ -115,16 +118,29 @@ pub(super) fn framing_for_client(from: Framing, is_http_10: bool) -> Framing {
     }
 }
 
-/// Relays a response while the rest of the request is still being sent. What becomes of that decides nothing any more.
+/// Relays a response while the rest of the request is still being sent. What becomes of that decides nothing on a
+/// connection of its own; on a stream, where both sides may talk for long, it must not go silent.
 pub(super) async fn while_sending(
     relay: impl Future<Output = Result<(), RelayError>>,
     rest: impl Future<Output = Result<(), UploadError>>,
+    is_stream: bool,
 ) -> Result<(), RelayError> {
     let (mut relay, mut rest) = (pin!(relay), pin!(rest));
     let mut is_sending = true;
     poll_fn(|cx| {
-        if is_sending && rest.as_mut().poll(cx).is_ready() {
+        if is_sending && let Poll::Ready(sent) = rest.as_mut().poll(cx) {
             is_sending = false;
+            match sent {
+                Err(UploadError::Client(_)) if is_stream => {
+                    return Poll::Ready(Err(RelayError::Upload));
+                }
+                Err(UploadError::Peer(failure))
+                    if is_stream && failure.kind == FailureKind::Timeout =>
+                {
+                    return Poll::Ready(Err(RelayError::Peer));
+                }
+                Ok(()) | Err(_) => {}
+            }
         }
         relay.as_mut().poll(cx)
     })

@@ -296,7 +296,7 @@ impl Drop for ClientConnection {
 }
 
 /// What `work` gives; `None` if the worker drains or the listener is gone and it takes longer than a moment more.
-async fn while_wanted<T>(
+pub(super) async fn while_wanted<T>(
     context: &Context,
     arrival: &Arrival,
     work: impl Future<Output = T>,

@@ -39,6 +39,7 @@ pub(super) struct Upload<'r> {
     is_replayable: bool,
     /// What the route does to fields, and what stands behind the last chunk.
     edits: &'r HeaderEdits,
+    underscores: bool,
     trailers: Option<Fields>,
     current: Try,
 }
@@ -76,6 +77,7 @@ impl<'r> Upload<'r> {
         framing: Framing,
         limit: u64,
         edits: &'r HeaderEdits,
+        underscores: bool,
     ) -> Self {
         Self {
             decoder: match version {
@@ -88,6 +90,7 @@ impl<'r> Upload<'r> {
             kept: Vec::new(),
             is_replayable: true,
             edits,
+            underscores,
             trailers: None,
             current: Try::default(),
         }
@@ -250,7 +253,7 @@ impl<'r> Upload<'r> {
         let produced = self.take(&mut client.source)?;
         let is_chunked = self.is_unmeasured && !self.current.is_stream;
         if let Some(trailers) = self.decoder.take_trailers() {
-            self.trailers = Some(allowed_trailers(&trailers, self.edits));
+            self.trailers = Some(allowed_trailers(&trailers, self.edits, self.underscores));
         }
         if produced > 0 && is_chunked {
             self.frame(|frame, is_first| write_chunk_start(frame, produced, is_first));

@@ -24,7 +24,7 @@ use rustix::{
     io::Errno,
     net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg},
 };
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{Interest, ReadBuf},
     net::TcpStream,
@@ -369,6 +369,18 @@ impl Stream {
         }
         // A socket that refuses is already broken.
         let _ = self.with_options(|socket| socket.set_linger(Some(Duration::ZERO)));
+    }
+
+    /// Has the kernel give the connection up when what was written, or a sign of life, is not answered for so long.
+    pub fn give_up_after(&self, patience: Duration) {
+        let alive = TcpKeepalive::new()
+            .with_time(patience)
+            .with_interval(patience / 3);
+        // A system that knows no such thing waits as long as it always does.
+        let _ = self.with_options(|socket| {
+            socket.set_tcp_keepalive(&alive)?;
+            socket.set_tcp_user_timeout(Some(patience))
+        });
     }
 
     fn say_goodbye(&self) {

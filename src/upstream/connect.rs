@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{failure::Failure, keepalive::Connection, lease::Lease, transport::Transport};
-use crate::net::Timer;
+use crate::net::{Deadline, Timer};
 
 /// Connects to the peer that `lease` is for.
 ///
@@ -15,7 +15,8 @@ pub async fn connect(
     timer: &Timer,
     patience: Duration,
 ) -> Result<Connection, Failure> {
-    let stream = transport.connect(lease, timer, patience).await?;
+    let deadline = Deadline::After(patience);
+    let stream = transport.connect(lease, timer, deadline).await?;
     let authority = Arc::clone(lease.authority());
     Ok(Connection::new(stream, Arc::clone(transport), authority))
 }

@@ -13,6 +13,10 @@ pub enum FailureKind {
     Timeout,
     /// What came is no HTTP response.
     InvalidHeader,
+    /// A connection broke that other requests were on, too.
+    Lost,
+    /// The peer is only busy: it has not looked at the request, and there is nothing wrong with it.
+    Refused,
     /// This machine has no descriptor, memory or port left: no peer is to blame, and none would help.
     Local,
 }
@@ -28,11 +32,6 @@ pub struct Failure {
     /// In words, for logs.
     pub reason: &'static str,
 }
-
-/// The peer has as many streams as it wants.
-const REFUSED: &str = "refused the stream";
-/// The connection that a stream was on broke.
-const LOST: &str = "closed before answering";
 
 impl Failure {
     /// A server that would not agree on HTTP/2 in the handshake.
@@ -91,7 +90,7 @@ impl Failure {
     pub fn reading(error: &io::Error) -> Self {
         let (kind, reason) = match error.kind() {
             io::ErrorKind::TimedOut => (FailureKind::Timeout, "read timeout"),
-            io::ErrorKind::UnexpectedEof => (FailureKind::Error, LOST),
+            io::ErrorKind::UnexpectedEof => (FailureKind::Error, "closed before answering"),
             io::ErrorKind::InvalidData => (FailureKind::Error, tls_failure(error)),
             _ => (FailureKind::Error, "reset before answering"),
         };
@@ -105,47 +104,44 @@ impl Failure {
     /// A stream, or the connection that it is on, that broke before the response head. What a peer says that
     /// it has not looked at was not sent (RFC 9113 section 8.7).
     pub fn stream(error: &h2::Error) -> Self {
-        let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
-        let (sent, reason) = if error.is_remote() && error.is_reset() && refused {
-            (false, REFUSED)
+        let is_reset = error.is_remote() && error.is_reset();
+        let (kind, sent, reason) = if is_reset && error.reason() == Some(h2::Reason::REFUSED_STREAM)
+        {
+            (FailureKind::Refused, false, "refused the stream")
+        } else if is_reset {
+            (
+                FailureKind::Error,
+                true,
+                "reset the stream before answering",
+            )
         } else if error.is_remote() && error.is_go_away() {
-            (false, "is going away")
-        } else if error.is_remote() && error.is_reset() {
-            (true, "reset the stream before answering")
+            (FailureKind::Error, false, "is going away")
         } else if error.is_io() {
-            (true, LOST)
+            (FailureKind::Lost, true, "closed before answering")
         } else {
-            let kind = FailureKind::InvalidHeader;
-            let reason = "broke the rules of HTTP/2";
-            return Self {
-                kind,
-                sent: true,
-                reason,
-            };
+            (
+                FailureKind::InvalidHeader,
+                true,
+                "broke the rules of HTTP/2",
+            )
         };
+        Self { kind, sent, reason }
+    }
+
+    /// The same of a try that had not begun to send.
+    pub fn unsent(self) -> Self {
         Self {
-            kind: FailureKind::Error,
-            sent,
-            reason,
+            sent: false,
+            ..self
         }
-    }
-
-    /// Whether the peer is only busy: it has not looked at the request, and there is nothing wrong with it.
-    pub fn is_refusal(&self) -> bool {
-        self.reason == REFUSED
-    }
-
-    /// Whether it was the connection that broke, and not the one request on it.
-    pub fn is_of_connection(&self) -> bool {
-        self.reason == LOST
     }
 
     /// What a client is told when no other peer can be tried.
     pub fn status(&self) -> StatusCode {
         match self.kind {
             FailureKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
-            FailureKind::Error | FailureKind::InvalidHeader => StatusCode::BAD_GATEWAY,
             FailureKind::Local => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::BAD_GATEWAY,
         }
     }
 }

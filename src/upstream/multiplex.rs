@@ -51,6 +51,9 @@ const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS as u32;
 const LARGEST_HEAD: u32 = 64 << 10;
 const MOST_WAITING: usize = 64 << 10;
 
+/// How long a peer's system may leave what it was sent without an answer.
+const VANISHED: Duration = Duration::from_secs(30);
+
 /// How a request comes to a peer.
 #[derive(Debug)]
 pub struct Way<'w> {
@@ -297,10 +300,12 @@ impl Drop for MakingGuard<'_> {
 
 /// A connection with its preface on the way, and a task that keeps it going.
 async fn connect(way: &Way<'_>) -> Result<Connection, Failure> {
+    let deadline = Deadline::At(Instant::now() + way.patience);
     let stream = way
         .transport
-        .connect(way.lease, way.timer, way.patience)
+        .connect(way.lease, way.timer, deadline)
         .await?;
+    stream.give_up_after(VANISHED);
     let shaking = Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -309,18 +314,20 @@ async fn connect(way: &Way<'_>) -> Result<Connection, Failure> {
         .enable_push(false)
         // None before the peer has said how many it takes.
         .initial_max_send_streams(0)
+        // Clients that leave or read slowly are no fault of the peer's, and of no other client.
+        .max_concurrent_reset_streams(8 * STREAMS)
+        .max_local_error_reset_streams(None)
+        .data_frame_budget(usize::MAX / 2)
         .handshake(Io::new(Rc::new(stream)));
-    let broken = |error| Failure::stream(&error);
-    let (requests, connection) = shaking.await.map_err(broken)?;
+    let shaken = shaking.await;
+    let (requests, connection) = shaken.map_err(|error| Failure::stream(&error).unsent())?;
     let (settled, is_settled) = oneshot::channel();
     tokio::task::spawn_local(drive(connection, requests.clone(), settled));
-    let settling = way
-        .timer
-        .limit(Deadline::After(way.patience), is_settled)
-        .await;
+    let settling = way.timer.limit(deadline, is_settled).await;
+    let closed = || Failure::reading(&io::ErrorKind::UnexpectedEof.into()).unsent();
     settling
         .ok_or(Failure::CONNECT_TIMEOUT)?
-        .map_err(|_| Failure::reading(&io::ErrorKind::UnexpectedEof.into()))?;
+        .map_err(|_| closed())?;
     Ok(Connection {
         transport: Arc::clone(way.transport),
         authority: Arc::clone(way.lease.authority()),
@@ -333,7 +340,7 @@ async fn connect(way: &Way<'_>) -> Result<Connection, Failure> {
     })
 }
 
-/// Keeps `connection` going until it ends; tells `settled` once its peer takes streams.
+/// Keeps `connection` going until it ends; tells `settled`, while it listens, once its peer takes streams.
 async fn drive(
     mut connection: h2::client::Connection<Io>,
     requests: SendRequest<Bytes>,
@@ -343,9 +350,9 @@ async fn drive(
     // Every stream on it hears of an error by itself.
     let _ = poll_fn(|cx| {
         let polled = Pin::new(&mut connection).poll(cx);
-        if let Some((requests, settled)) =
-            waiting.take_if(|(requests, _)| requests.current_max_send_streams() > 0)
-        {
+        if let Some((requests, settled)) = waiting.take_if(|(requests, settled)| {
+            requests.current_max_send_streams() > 0 || settled.poll_closed(cx).is_ready()
+        }) {
             drop(requests);
             // Whoever waited may have given up.
             let _ = settled.send(());

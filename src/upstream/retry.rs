@@ -37,7 +37,7 @@ impl RetryPolicy {
     /// Whether `failure` of a request with `method` may be followed by another try.
     pub fn allows(&self, failure: &Failure, method: &Method, so_far: TrySoFar) -> bool {
         let listed = match failure.kind {
-            FailureKind::Error => self.retry.on.error,
+            FailureKind::Error | FailureKind::Lost | FailureKind::Refused => self.retry.on.error,
             FailureKind::Timeout => self.retry.on.timeout,
             FailureKind::InvalidHeader => self.retry.on.invalid_header,
             FailureKind::Local => false,

@@ -1,6 +1,6 @@
 //! How a pool's servers are spoken to: in which protocol, and inside what.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, sync::Arc};
 
 use super::{failure::Failure, lease::Lease};
 use crate::{
@@ -75,10 +75,9 @@ impl Transport {
         &self,
         lease: &Lease,
         timer: &Timer,
-        patience: Duration,
+        deadline: Deadline,
     ) -> Result<Stream, Failure> {
         let address = lease.peer().address();
-        let deadline = Deadline::After(patience);
         let connected = match &self.tls {
             None => timer.limit(deadline, Stream::connect(address)).await,
             Some(tls) => {

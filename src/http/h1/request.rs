@@ -125,11 +125,11 @@ impl RequestHead {
         if target.len() > limits.uri {
             return Err(URI_TOO_LONG);
         }
+        check_method(&method)?;
+        let mut fields = fields.with_one_cookie();
         if fields.len() > MAX_FIELDS {
             return Err(HEADER_TOO_LARGE);
         }
-        check_method(&method)?;
-        let mut fields = fields.with_one_cookie();
         let raw_target = fields.append(target.as_bytes());
         let path_and_query = match target {
             "*" if method == Method::OPTIONS => PathAndQuery::Implied(Target::Asterisk),

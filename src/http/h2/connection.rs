@@ -26,6 +26,7 @@ use tokio::time::Instant;
 use super::{
     Incoming,
     guard::{Fault, Guarded, Seen},
+    outgoing::MOST_WAITING,
     request_head,
 };
 use crate::{
@@ -35,7 +36,7 @@ use crate::{
         context::Context,
         exchange::{ClientSeen, Exchange, Times},
         handler::handle,
-        server::Arrival,
+        server::{Arrival, while_wanted},
         site::Site,
     },
     net::{Buffer, ClientIdentity, Deadline, Stream, Timer},
@@ -44,12 +45,13 @@ use crate::{
 /// How a client begins that knows it may (RFC 9113 section 3.4).
 pub(in super::super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What a client may send before its requests' bodies are taken: for a stream 20 MB a second over 50 ms,
-/// and for a connection what it may cost lbd in memory.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 2 << 20;
-/// Bytes of a stream's response that wait for the connection to take them.
-const MOST_WAITING: usize = 64 << 10;
+/// What a client may send before its requests' bodies are taken: for a stream 5 MB a second over 50 ms;
+/// and for a connection so much that dozens of uploads which nobody takes hold up no other, and that is
+/// the most memory it can take.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 16 << 20;
+/// What the smallness of frames may cost, as the `h2` crate counts it, of messages of a few bytes that wait.
+const SMALL_FRAMES: usize = 256 << 20;
 /// Streams that the client resets before lbd has looked at them, and streams that lbd resets for
 /// errors of the client's: beyond these it is an attack.
 const MOST_UNSEEN_RESETS: usize = 200;
@@ -104,7 +106,9 @@ impl H2Connection {
         let io = Guarded::new(Rc::clone(&stream), ahead, &seen);
         let shaking = builder(&site).handshake(io);
         let deadline = Deadline::After(site.timeouts.header);
-        let Some(Ok(connection)) = timer.limit(deadline, shaking).await else {
+        let shaken = timer.limit(deadline, shaking);
+        let shaken = while_wanted(&client.context, &client.arrival, shaken).await;
+        let Some(Some(Ok(connection))) = shaken else {
             return;
         };
         let mut life = Life {
@@ -117,11 +121,12 @@ impl H2Connection {
             ends_at: None,
         };
         poll_fn(|cx| life.poll(cx)).await;
-        let was_cut_off = life.ending == Ending::Abrupt;
+        let ending = life.ending;
         drop(life);
-        if was_cut_off {
-            // What the client still sends must not make the kernel throw away what it was told.
-            linger(&stream, &timer, true).await;
+        if ending != Ending::No {
+            // What the client still sends must not make the kernel throw away what is on its way to it.
+            let is_hasty = ending == Ending::Abrupt || client.context.drain.is_draining();
+            linger(&stream, &timer, is_hasty).await;
         }
     }
 }
@@ -135,7 +140,10 @@ fn builder(site: &Site) -> Builder {
         .max_header_list_size(u32::try_from(site.limits.header).unwrap_or(u32::MAX))
         .max_send_buffer_size(MOST_WAITING)
         .max_pending_accept_reset_streams(MOST_UNSEEN_RESETS)
-        .max_local_error_reset_streams(Some(MOST_ERRORS));
+        .max_local_error_reset_streams(Some(MOST_ERRORS))
+        // What the client had on the way to streams that lbd has just reset is no error.
+        .max_concurrent_reset_streams(site.max_streams as usize)
+        .data_frame_budget(SMALL_FRAMES);
     builder
 }
 
@@ -187,7 +195,7 @@ impl Life<'_> {
         let is_served = context
             .sites
             .follow(self.client.arrival.listener, &mut self.site);
-        let is_idle = self.client.open.get() == 0;
+        let is_idle = self.is_idle();
         let idle_until = self.client.idle_since.get() + self.site.timeouts.idle;
         let is_over = !is_served || context.drain.is_draining();
         if is_over || is_idle && self.timer.poll_passed(cx, idle_until).is_ready() {
@@ -196,6 +204,11 @@ impl Life<'_> {
             return true;
         }
         false
+    }
+
+    /// Whether no stream is open, and none has anything left to send.
+    fn is_idle(&self) -> bool {
+        self.client.open.get() == 0 && !self.connection.has_streams()
     }
 
     /// Ready when the client has been waited for long enough.
@@ -217,7 +230,7 @@ impl Life<'_> {
         {
             return Poll::Ready(());
         }
-        let is_idle = self.client.open.get() == 0;
+        let is_idle = self.is_idle();
         match self.ending {
             // So that it is looked again whether it is idle.
             Ending::No if !is_idle => {
@@ -245,6 +258,9 @@ impl Life<'_> {
         sites.follow(client.arrival.listener, &mut self.site);
         let stream = OpenStream {
             client: Rc::clone(client),
+            seen: Rc::clone(&self.seen),
+            since: Instant::now(),
+            is_answered: Cell::new(false),
         };
         let site = Arc::clone(&self.site);
         tokio::task::spawn_local(async move { stream.serve(&site, request, respond).await });
@@ -284,12 +300,18 @@ impl Life<'_> {
 /// One of a connection's streams.
 struct OpenStream {
     client: Rc<H2Client>,
+    seen: Rc<Seen>,
+    since: Instant,
+    is_answered: Cell<bool>,
 }
+
+/// A client that gives a request up after so long has waited, and is no attacker.
+const WAITED: Duration = Duration::from_millis(50);
 
 impl OpenStream {
     /// Answers one request.
     async fn serve(&self, site: &Site, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
-        let now = Instant::now();
+        let now = self.since;
         let H2Client {
             context,
             address,
@@ -318,14 +340,17 @@ impl OpenStream {
             Err(error) => {
                 let mut exchange = Exchange::unreadable(context, site, seen, now);
                 exchange.keep_line(format!("{} {}", parts.method, parts.uri).as_bytes());
+                exchange.is_head = parts.method == http::Method::HEAD;
                 let answer = Answer::error(&error, None, None);
                 answer
                     .send(&mut Client::Http2(&mut client), &mut exchange, None)
                     .await
             }
         };
+        let output = client.output.get_mut();
+        self.is_answered.set(output.body.is_some());
         if after == After::Reset {
-            client.output.get_mut().reset(Reason::INTERNAL_ERROR);
+            output.reset(Reason::INTERNAL_ERROR);
         }
     }
 }
@@ -334,6 +359,13 @@ impl Drop for OpenStream {
     fn drop(&mut self) {
         let open = &self.client.open;
         open.set(open.get() - 1);
+        let earn = |earned: &Cell<u32>| earned.set(earned.get().saturating_add(1));
+        if self.is_answered.get() {
+            earn(&self.seen.pings_earned);
+        }
+        if self.is_answered.get() || self.since.elapsed() >= WAITED {
+            earn(&self.seen.resets_earned);
+        }
         if open.get() == 0 {
             self.client.idle_since.set(Instant::now());
         }

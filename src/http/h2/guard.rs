@@ -12,6 +12,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use h2::Reason;
@@ -39,6 +40,9 @@ pub(super) struct Seen {
     pub(super) fault: Cell<Option<Fault>>,
     /// Since when the head of a request is on its way.
     pub(super) head_since: Cell<Option<Instant>>,
+    /// Pings and resets beyond the allowance that work which was done has earned.
+    pub(super) pings_earned: Rc<Cell<u32>>,
+    pub(super) resets_earned: Rc<Cell<u32>>,
     /// Since when the client takes nothing.
     pub(super) stalled_since: Cell<Option<Instant>>,
 }
@@ -58,7 +62,7 @@ impl Guarded {
         Self {
             io: Io::new(stream),
             ahead,
-            frames: Frames::new(),
+            frames: Frames::new(seen),
             seen: Rc::clone(seen),
         }
     }
@@ -189,7 +193,7 @@ struct Frames {
 }
 
 impl Frames {
-    fn new() -> Self {
+    fn new(seen: &Seen) -> Self {
         Self {
             skip: PREFACE_LENGTH,
             header: [0; HEADER],
@@ -197,8 +201,8 @@ impl Frames {
             is_first: true,
             setting: None,
             head: None,
-            resets: Allowance::new(500, 100, "resets"),
-            pings: Allowance::new(500, 50, "pings"),
+            resets: Allowance::new(500, 100, "resets").earning(&seen.resets_earned),
+            pings: Allowance::new(1_000, 500, "pings").earning(&seen.pings_earned),
             settings: Allowance::new(100, 10, "settings"),
             // One for each frame that is received is usual, and two are not rare.
             windows: Allowance::new(50_000, 50_000, "window updates"),
@@ -302,47 +306,65 @@ impl Frames {
     }
 }
 
-/// So many at once, and so many in a second.
+/// So many at once, so many in a second, and as many more as were earned.
 #[derive(Debug)]
 struct Allowance {
     left: u32,
     most: u32,
     each_second: u32,
     since: Option<Instant>,
+    earned: Rc<Cell<u32>>,
     name: &'static str,
 }
 
 impl Allowance {
-    const fn new(most: u32, each_second: u32, name: &'static str) -> Self {
+    fn new(most: u32, each_second: u32, name: &'static str) -> Self {
         Self {
             left: most,
             most,
             each_second,
             since: None,
+            earned: Rc::default(),
             name,
+        }
+    }
+
+    fn earning(self, earned: &Rc<Cell<u32>>) -> Self {
+        Self {
+            earned: Rc::clone(earned),
+            ..self
         }
     }
 
     /// Takes one. No clock is read until most of it is used up.
     fn take(&mut self) -> Result<(), &'static str> {
         if self.left <= self.most / 2 {
-            let now = Instant::now();
-            let since = *self.since.get_or_insert(now);
-            let earned = now.duration_since(since).as_secs_f64() * f64::from(self.each_second);
-            if earned >= 1.0 {
-                self.left = self.most.min(self.left + earned as u32);
-                self.since = Some(now);
-            }
+            self.refill(Instant::now());
         }
         self.left = self.left.checked_sub(1).ok_or(self.name)?;
         Ok(())
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let each = Duration::from_secs(1) / self.each_second;
+        let since = *self.since.get_or_insert(now);
+        let elapsed = now.duration_since(since).min(Duration::from_secs(60));
+        let with_time = (elapsed.as_nanos() / each.as_nanos()) as u32;
+        if with_time > 0 {
+            // What is left of a step counts for the next.
+            self.since = Some(now - (elapsed - each * with_time));
+        }
+        let with_work = self.earned.take();
+        let all = self
+            .left
+            .saturating_add(with_time)
+            .saturating_add(with_work);
+        self.left = self.most.min(all);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn frame(kind: u8, flags: u8, length: usize) -> Vec<u8> {
@@ -353,7 +375,7 @@ mod tests {
     }
 
     fn after_preface() -> Frames {
-        let mut frames = Frames::new();
+        let mut frames = Frames::new(&Seen::default());
         frames.pass(&[b'P'; PREFACE_LENGTH]).unwrap();
         frames.pass(&frame(SETTINGS, 0, 0)).unwrap();
         frames

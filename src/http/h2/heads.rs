@@ -77,12 +77,15 @@ impl HeadFields {
     ) -> Option<http::Request<()>> {
         let host = self.map.remove(http::header::HOST)?;
         let scheme = if is_https { "https" } else { "http" };
-        let uri = http::Uri::builder()
-            .scheme(scheme)
-            .authority(host.as_bytes())
-            .path_and_query(target)
-            .build()
-            .ok()?;
+        let uri = |target: &[u8]| {
+            http::Uri::builder()
+                .scheme(scheme)
+                .authority(host.as_bytes())
+                .path_and_query(target)
+                .build()
+                .ok()
+        };
+        let uri = uri(target).or_else(|| uri(&escaped(target)))?;
         let mut request = http::Request::new(());
         *request.method_mut() = method;
         *request.version_mut() = http::Version::HTTP_2;
@@ -99,6 +102,21 @@ impl HeadFields {
             self.map.append(name, value);
         }
     }
+}
+
+/// `target` with those bytes escaped that old clients send and that no URL may hold (RFC 3986 section 2).
+fn escaped(target: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(target.len() + 16);
+    for byte in target {
+        match byte {
+            b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' => {
+                out.extend_from_slice(format!("%{byte:02X}").as_bytes());
+            }
+            b'!'..=b'~' => out.push(*byte),
+            _ => out.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+        }
+    }
+    out
 }
 
 impl HeadWriter for HeadFields {

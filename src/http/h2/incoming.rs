@@ -28,6 +28,11 @@ impl Incoming {
         }
     }
 
+    /// Whatever comes is no part of the message.
+    pub(in super::super) fn ignore(&mut self) {
+        self.is_ended = true;
+    }
+
     /// What was received and not yet used.
     pub(in super::super) fn data(&self) -> &[u8] {
         &self.chunk
