@@ -69,9 +69,10 @@ fn bench(
          [pools.p]\nservers = [\"10.0.0.1:80\"]\n"
     ));
     let pool = Pool::new(config.pools[0].clone(), &Resolver::default(), None);
-    let pool = Arc::new(pool.unwrap());
+    let pool = Arc::new(pool.expect("a pool without TLS"));
     let pools = HashMap::from([("p".to_owned(), pool)]);
-    let site = Site::new(&config.listeners[0], &config.routes, &pools, None).unwrap();
+    let site =
+        Site::new(&config.listeners[0], &config.routes, &pools, None).expect("a site without TLS");
     let log = AccessLog::start(AccessSink::off()).expect("a thread can be started");
     let context = Context::new(
         Box::new(Nothing),

@@ -23,7 +23,7 @@ fn pool(count: usize, keys: &str) -> Pool {
          [[routes]]\npath = \"/\"\npool = \"p\"\n\
          [pools.p]\nservers = [{servers}]\n{keys}"
     ));
-    Pool::new(config.pools[0].clone(), &Resolver::default(), None).unwrap()
+    Pool::new(config.pools[0].clone(), &Resolver::default(), None).expect("a pool without TLS")
 }
 
 fn picks(bencher: Bencher<'_, '_>, pool: &Pool) {

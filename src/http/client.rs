@@ -19,9 +19,38 @@ use crate::net::{Buffer, BufferPool, BufferSize, Deadline, Stream, Timer};
 /// How long a connection is read from after the last byte was written, so that the response is not
 /// lost to a reset (nginx `lingering_time`, `lingering_timeout`).
 const LINGER_TOTAL: Duration = Duration::from_secs(30);
-const LINGER_SILENCE: Duration = Duration::from_secs(5);
-/// The same silence when the process waits for the connection to end.
-const LINGER_SILENCE_DRAINING: Duration = Duration::from_millis(500);
+
+/// How patiently the client's last words are read away.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Farewell {
+    /// Until it has been silent for long.
+    Long,
+    /// The process waits for the connection to end.
+    Short,
+    /// It is not worth much: it was cut off.
+    Curt,
+}
+
+impl Farewell {
+    pub(super) fn while_draining(is_draining: bool) -> Self {
+        if is_draining { Self::Short } else { Self::Long }
+    }
+
+    fn silence(self) -> Duration {
+        match self {
+            Self::Long => Duration::from_secs(5),
+            Self::Short | Self::Curt => Duration::from_millis(500),
+        }
+    }
+
+    /// Bytes that are read at most.
+    fn most(self) -> usize {
+        match self {
+            Self::Long | Self::Short => usize::MAX,
+            Self::Curt => 256 << 10,
+        }
+    }
+}
 
 /// The client of one exchange.
 pub(super) enum Client<'c> {
@@ -186,22 +215,18 @@ impl Http1Client {
 }
 
 /// Says good-bye and waits until the client has heard everything, or has had its time.
-pub(super) async fn linger(stream: &Stream, timer: &Timer, is_draining: bool) {
+pub(super) async fn linger(stream: &Stream, timer: &Timer, farewell: Farewell) {
     stream.shutdown();
     let end = Instant::now() + LINGER_TOTAL;
-    let patience = if is_draining {
-        LINGER_SILENCE_DRAINING
-    } else {
-        LINGER_SILENCE
-    };
     let mut space = [0; 4096];
-    loop {
-        let silence = Instant::now() + patience;
+    let mut seen = 0;
+    while seen < farewell.most() {
+        let silence = Instant::now() + farewell.silence();
         match stream
             .read(&mut space, timer, Deadline::At(silence.min(end)))
             .await
         {
-            Ok(n) if n > 0 => {}
+            Ok(n) if n > 0 => seen += n,
             Ok(_) | Err(_) => return,
         }
     }

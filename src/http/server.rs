@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use super::{
     answer::Answer,
-    client::{After, Client, Http1Client, linger},
+    client::{After, Client, Farewell, Http1Client, linger},
     context::Context,
     error::HttpError,
     exchange::{ClientSeen, Exchange, Times},
@@ -117,7 +117,7 @@ impl ClientConnection {
                 self.context.troubles.handshakes.add(1);
                 let listener = self.arrival.listener;
                 tracing::info!(client = %self.address, %listener, failure, "TLS handshake failed");
-                linger(stream, timer, true).await;
+                linger(stream, timer, Farewell::Curt).await;
                 None
             }
         }
@@ -188,9 +188,9 @@ impl ClientConnection {
                 }
                 After::Close => return,
                 After::Linger => {
-                    let is_draining = self.context.drain.is_draining();
+                    let farewell = Farewell::while_draining(self.context.drain.is_draining());
                     let Http1Client { stream, timer, .. } = &self.client;
-                    return Box::pin(linger(stream, timer, is_draining)).await;
+                    return Box::pin(linger(stream, timer, farewell)).await;
                 }
                 After::Reset => return self.client.stream.reset_on_close(),
             }

@@ -11,6 +11,7 @@ mod access_record;
 // The time of day, formatted once a second.
 mod clock;
 mod counter;
+mod seldom;
 mod troubles;
 
 // Bytes instead of `std::fmt`.
@@ -22,6 +23,7 @@ pub use self::{
     clock::{Clock, time_of_day_in},
     counter::Counter,
     event_log::EventLog,
+    seldom::Seldom,
     text::{write_ip, write_number},
     troubles::Troubles,
 };

@@ -1,7 +1,7 @@
 //! The right to send one request to one peer.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -13,7 +13,7 @@ use super::{
     peer::{Member, Peer},
     peer_set::{PeerSet, Place},
 };
-use crate::telemetry::time_of_day_in;
+use crate::telemetry::{Seldom, time_of_day_in};
 
 /// Counts as one request in flight while it lives. Its end says what the peer is like: [`succeeded`]
 /// and [`failed`] do; dropped without either (a client that left) it says nothing.
@@ -108,11 +108,8 @@ impl Drop for Lease {
 
 /// Says so at most once in ten seconds, for every request meets the same shortage.
 fn complain_of_shortage(reason: &str) {
-    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
-    let now = Instant::now();
-    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
-    if last.is_none_or(|at| now.duration_since(at) > Duration::from_secs(10)) {
-        *last = Some(now);
+    static COMPLAINTS: Seldom = Seldom::new(Duration::from_secs(10));
+    if COMPLAINTS.due().is_some() {
         tracing::error!("cannot connect to servers: {reason}; requests are answered 503");
     }
 }

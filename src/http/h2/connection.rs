@@ -32,7 +32,7 @@ use super::{
 use crate::{
     http::{
         answer::Answer,
-        client::{After, Client, Http2Client, Http2Output, linger},
+        client::{After, Client, Farewell, Http2Client, Http2Output, linger},
         context::Context,
         exchange::{ClientSeen, Exchange, Times},
         handler::handle,
@@ -40,6 +40,7 @@ use crate::{
         site::Site,
     },
     net::{Buffer, ClientIdentity, Deadline, Stream, Timer},
+    telemetry::Seldom,
 };
 
 /// How a client begins that knows it may (RFC 9113 section 3.4).
@@ -125,8 +126,11 @@ impl H2Connection {
         drop(life);
         if ending != Ending::No {
             // What the client still sends must not make the kernel throw away what is on its way to it.
-            let is_hasty = ending == Ending::Abrupt || client.context.drain.is_draining();
-            linger(&stream, &timer, is_hasty).await;
+            let farewell = match ending {
+                Ending::Abrupt => Farewell::Curt,
+                _ => Farewell::while_draining(client.context.drain.is_draining()),
+            };
+            linger(&stream, &timer, farewell).await;
         }
     }
 }
@@ -267,15 +271,13 @@ impl Life<'_> {
     }
 
     fn cut_off(&mut self, fault: Fault) {
-        let client = &self.client;
         let reason = match fault {
             Fault::Flood(of) => {
-                client.context.troubles.h2_floods.add(1);
-                tracing::warn!(client = %client.address, failure = "h2 flood", "cut off: too many {of}");
+                self.note_flood(&format!("too many {of}"));
                 Reason::ENHANCE_YOUR_CALM
             }
             Fault::Invalid(reason) => {
-                tracing::debug!(client = %client.address, failure = "h2", "cut off: {reason}");
+                tracing::debug!(client = %self.client.address, failure = "h2", "cut off: {reason}");
                 reason
             }
         };
@@ -284,15 +286,23 @@ impl Life<'_> {
     }
 
     fn note_error(&mut self, error: &h2::Error) {
-        let client = &self.client;
         let is_flood = error.reason() == Some(Reason::ENHANCE_YOUR_CALM) && !error.is_remote();
         if is_flood && self.ending != Ending::Abrupt {
-            client.context.troubles.h2_floods.add(1);
+            self.note_flood("header blocks or resets without end");
             self.ending = Ending::Abrupt;
-            tracing::warn!(client = %client.address, failure = "h2 flood", "cut off: {error}");
         } else if !error.is_io() {
             self.ending = Ending::Abrupt;
-            tracing::debug!(client = %client.address, failure = "h2", "{error}");
+            tracing::debug!(client = %self.client.address, failure = "h2", "{error}");
+        }
+    }
+
+    /// An attacker comes again and again: it is counted each time, and said now and then.
+    fn note_flood(&self, of: &str) {
+        static NOTES: Seldom = Seldom::new(Duration::from_secs(1));
+        let client = &self.client;
+        client.context.troubles.h2_floods.add(1);
+        if let Some(others) = NOTES.due() {
+            tracing::warn!(client = %client.address, failure = "h2 flood", others, "cut off: {of}");
         }
     }
 }

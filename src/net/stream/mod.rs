@@ -10,34 +10,34 @@
 //! System calls are made by rustix and not by libc, whose own are points where a thread may be
 //! cancelled: two atomic operations for each call, and nobody cancels our threads.
 
+mod secure;
+mod socket;
+mod stall;
+
 use std::{
     cell::RefCell,
     future::poll_fn,
     io::{self, IoSlice},
     net::{Shutdown, SocketAddr},
-    os::fd::{AsFd as _, BorrowedFd},
-    task::{Context, Poll, ready},
+    os::fd::BorrowedFd,
+    task::{Context, Poll},
     time::Duration,
 };
 
-use rustix::{
-    io::Errno,
-    net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg},
-};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{Interest, ReadBuf},
     net::TcpStream,
-    task::coop::poll_proceed,
-    time::Instant,
 };
 
+pub(super) use self::socket::{Moved, Socket};
+use self::stall::Stall;
 use super::{
     socket::has_news,
     timer::{Deadline, Timer},
-    tls::{TlsClient, session::Session},
+    tls::session::Session,
 };
-use crate::config::Alpn;
 
 /// A TCP connection, in the clear or inside TLS.
 #[derive(Debug)]
@@ -45,93 +45,6 @@ pub struct Stream {
     // The borrows never live across an await: each poll takes them anew.
     socket: RefCell<Socket>,
     tls: Option<Box<RefCell<Session>>>,
-}
-
-#[derive(Debug)]
-pub(super) enum Socket {
-    /// Accepted, and never waited for.
-    Fresh(std::net::TcpStream),
-    /// Known to the reactor.
-    Watched(TcpStream),
-    /// The reactor would not have it.
-    Lost,
-}
-
-/// What one system call has moved.
-pub(super) struct Moved {
-    pub(super) n: usize,
-    /// Whether it was as much as it could have been, so that there may be more, or room for more.
-    pub(super) all: bool,
-}
-
-impl Socket {
-    /// The socket, made known to the reactor.
-    fn watched(&mut self) -> io::Result<&mut TcpStream> {
-        if matches!(self, Self::Fresh(_))
-            && let Self::Fresh(tcp) = std::mem::replace(self, Self::Lost)
-        {
-            *self = Self::Watched(TcpStream::from_std(tcp)?);
-        }
-        match self {
-            Self::Watched(tcp) => Ok(tcp),
-            Self::Fresh(_) | Self::Lost => Err(io::ErrorKind::NotConnected.into()),
-        }
-    }
-
-    /// Polls `attempt`, a system call that moves bytes and does not wait.
-    pub(super) fn poll_io(
-        &mut self,
-        cx: &mut Context<'_>,
-        direction: Interest,
-        mut attempt: impl FnMut(BorrowedFd<'_>) -> Result<Moved, Errno>,
-    ) -> Poll<io::Result<usize>> {
-        // Other tasks have their turn, too, however much there is to move.
-        let turn = ready!(poll_proceed(cx));
-        if let Self::Fresh(tcp) = self {
-            match attempt(tcp.as_fd()) {
-                Err(Errno::WOULDBLOCK) => {}
-                result => {
-                    turn.made_progress();
-                    return Poll::Ready(result.map(|moved| moved.n).map_err(Into::into));
-                }
-            }
-        }
-        let tcp = self.watched()?;
-        loop {
-            match tcp.try_io(direction, || Ok(attempt(tcp.as_fd())?)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => {
-                    turn.made_progress();
-                    if matches!(result, Ok(Moved { n: 1.., all: false })) {
-                        // That was all: when more can be moved, the reactor says so anew.
-                        let _ = tcp.try_io(direction, || Err::<(), _>(Errno::WOULDBLOCK.into()));
-                    }
-                    return Poll::Ready(result.map(|moved| moved.n));
-                }
-            }
-            ready!(if direction.is_readable() {
-                tcp.poll_read_ready(cx)
-            } else {
-                tcp.poll_write_ready(cx)
-            })?;
-        }
-    }
-}
-
-impl Socket {
-    /// One system call that does not wait, by what the last turn of the reactor saw; whether or not the task
-    /// has had its share.
-    pub(super) fn io_now(
-        &mut self,
-        direction: Interest,
-        mut attempt: impl FnMut(BorrowedFd<'_>) -> Result<usize, Errno>,
-    ) -> io::Result<usize> {
-        match self {
-            Self::Watched(tcp) => tcp.try_io(direction, || Ok(attempt(tcp.as_fd())?)),
-            Self::Fresh(tcp) => Ok(attempt(tcp.as_fd())?),
-            Self::Lost => Err(io::ErrorKind::NotConnected.into()),
-        }
-    }
 }
 
 impl Stream {
@@ -163,22 +76,6 @@ impl Stream {
             socket: RefCell::new(Socket::Watched(tcp)),
             tls: None,
         })
-    }
-
-    /// Connects to `address`, which the file calls `authority`, and shakes hands as `tls` says.
-    ///
-    /// # Errors
-    /// The operating system's; `InvalidData` around rustls's.
-    pub async fn connect_secure(
-        address: SocketAddr,
-        tls: &TlsClient,
-        authority: &str,
-    ) -> io::Result<Self> {
-        let mut stream = Self::connect(address).await?;
-        let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
-        stream.secure(tls.connection(authority).map_err(invalid)?.into());
-        poll_fn(|cx| stream.poll_handshake(cx)).await?;
-        Ok(stream)
     }
 
     /// Reads at least one byte into `space`; 0 is the end.
@@ -395,101 +292,6 @@ impl Stream {
             Socket::Fresh(tcp) => set(SockRef::from(tcp)),
             Socket::Lost => Ok(()),
         }
-    }
-}
-
-/// How long the other side has taken nothing.
-struct Stall {
-    patience: Duration,
-    deadline: Option<Instant>,
-    sent: u64,
-}
-
-impl Stall {
-    fn new(patience: Duration) -> Self {
-        Self {
-            patience,
-            deadline: None,
-            sent: 0,
-        }
-    }
-
-    /// Ready once that has been too long. Records that leave one by one are progress, too.
-    fn poll(&mut self, cx: &mut Context<'_>, stream: &Stream, timer: &Timer) -> Poll<()> {
-        let sent = stream.sent_inside_tls();
-        if std::mem::replace(&mut self.sent, sent) != sent {
-            self.deadline = None;
-        }
-        let patience = self.patience;
-        let deadline = *self
-            .deadline
-            .get_or_insert_with(|| Instant::now() + patience);
-        timer.poll_passed(cx, deadline)
-    }
-}
-
-/// TLS on top.
-impl Stream {
-    /// Has everything that follows go through `connection`, whose handshake comes first.
-    pub(super) fn secure(&mut self, connection: rustls::Connection) {
-        self.tls = Some(Box::new(RefCell::new(Session::new(connection))));
-    }
-
-    /// Shakes hands until `deadline`.
-    pub(super) async fn handshake(&self, timer: &Timer, deadline: Deadline) -> io::Result<()> {
-        timer
-            .limit(deadline, poll_fn(|cx| self.poll_handshake(cx)))
-            .await
-            .unwrap_or_else(timed_out)
-    }
-
-    fn poll_handshake(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(tls) = &self.tls else {
-            return Poll::Ready(Ok(()));
-        };
-        tls.borrow_mut()
-            .poll_handshake(&mut self.socket.borrow_mut(), cx)
-    }
-
-    /// What `look` finds in the TLS of the connection, if it has one.
-    pub(super) fn with_connection<T>(
-        &self,
-        look: impl FnOnce(&rustls::Connection) -> T,
-    ) -> Option<T> {
-        let tls = self.tls.as_ref()?;
-        Some(look(tls.borrow().connection()))
-    }
-
-    /// What the handshake agreed to speak inside TLS.
-    pub fn protocol(&self) -> Option<Alpn> {
-        let agreed = |tls: &rustls::Connection| {
-            [Alpn::H2, Alpn::Http11]
-                .into_iter()
-                .find(|alpn| tls.alpn_protocol() == Some(alpn.as_bytes()))
-        };
-        self.with_connection(agreed).flatten()
-    }
-
-    /// Whether the other side began with something that is not TLS.
-    pub(super) fn began_in_the_clear(&self) -> bool {
-        let tls = self.tls.as_ref();
-        tls.is_some_and(|tls| tls.borrow().began_in_the_clear())
-    }
-
-    /// Whether a byte of a handshake has come.
-    pub(super) fn has_begun(&self) -> bool {
-        let tls = self.tls.as_ref();
-        tls.is_some_and(|tls| tls.borrow().has_begun())
-    }
-
-    /// Goes on without TLS.
-    pub(super) fn give_up_tls(&mut self) {
-        self.tls = None;
-    }
-
-    /// Writes `bytes`, as far as the socket takes them at once.
-    pub(super) async fn write_now(&self, bytes: &[u8]) {
-        poll_fn(|cx| Poll::Ready(self.poll_write(cx, bytes, &[]).is_ready())).await;
     }
 }
 
