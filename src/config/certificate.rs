@@ -69,8 +69,7 @@ impl Certificate {
         // Both are read, so that the faults of both are told.
         let chain = read_chain(&cert);
         let signing = read_key(&key);
-        let file = cert.string()?;
-        let (chain, signing) = (chain?, signing?);
+        let ((file, chain), signing) = (chain?, signing?);
         let leaf = parse(&cert, chain.first()?)?;
         let (names, not_after) = (names(&leaf), leaf.validity().not_after.timestamp());
         let certified = CertifiedKey::new(chain, signing);
@@ -174,7 +173,7 @@ pub struct Authorities {
 
 /// The authorities of the file that `value` names.
 pub(super) fn read_authorities(value: &Value<'_>) -> Option<Arc<Authorities>> {
-    let certificates = read_chain(value)?;
+    let (_, certificates) = read_chain(value)?;
     let mut roots = RootCertStore::empty();
     for authority in &certificates {
         parse(value, authority)?;
@@ -209,20 +208,8 @@ pub(super) fn system_authorities(value: &Value<'_>) -> Arc<Authorities> {
     })
 }
 
-fn read_file(value: &Value<'_>) -> Option<Vec<u8>> {
-    let path = value.string()?;
-    std::fs::read(path.as_str())
-        .map_err(|error| {
-            value.fault(
-                format!("cannot be read: {} ({error})", *path),
-                "name a file that lbd may read",
-            );
-        })
-        .ok()
-}
-
-fn read_chain(value: &Value<'_>) -> Option<Vec<CertificateDer<'static>>> {
-    let text = read_file(value)?;
+fn read_chain(value: &Value<'_>) -> Option<(At<String>, Vec<CertificateDer<'static>>)> {
+    let (file, text) = value.file()?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     match chain {
         Ok(chain) if chain.is_empty() => {
@@ -232,7 +219,7 @@ fn read_chain(value: &Value<'_>) -> Option<Vec<CertificateDer<'static>>> {
             );
             None
         }
-        Ok(chain) => Some(chain),
+        Ok(chain) => Some((file, chain)),
         Err(error) => {
             value.fault(
                 format!("names a file that is no PEM: {}", in_words(&error)),
@@ -244,7 +231,7 @@ fn read_chain(value: &Value<'_>) -> Option<Vec<CertificateDer<'static>>> {
 }
 
 fn read_key(value: &Value<'_>) -> Option<Arc<dyn rustls::sign::SigningKey>> {
-    let text = read_file(value)?;
+    let (_, text) = value.file()?;
     let key = match PrivateKeyDer::from_pem_slice(&text) {
         Ok(key) => key,
         Err(_) if contains(&text, "ENCRYPTED") => {

@@ -107,7 +107,7 @@ pub struct Loaded {
 /// Every fault and every warning of the file, if it has at least one fault.
 pub fn load(source: &SourceFile) -> Result<Loaded, Report> {
     let (table, syntax_errors) = DeTable::parse_recoverable(source.text());
-    let faults = Faults::default();
+    let faults = Faults::new(source.directory());
     let section = Section::new("the file", table.get_ref(), table.span(), &faults);
     let config = read(section);
     // What the parser had to guess at must not be blamed on its author a second time.

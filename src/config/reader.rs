@@ -5,7 +5,7 @@
 //! time: a value of the wrong type is noted and read as absent, and the keys that nobody asked for
 //! are the unknown ones. Each reader of a table ends with [`Section::finish`].
 
-use std::{cell::RefCell, ops::Range, time::Duration};
+use std::{cell::RefCell, ops::Range, path::PathBuf, time::Duration};
 
 use toml::{
     Spanned,
@@ -20,15 +20,27 @@ use super::{
 
 /// Where faults are collected while a file is read.
 #[derive(Debug, Default)]
-pub(super) struct Faults(RefCell<Vec<Diagnostic>>);
+pub(super) struct Faults {
+    found: RefCell<Vec<Diagnostic>>,
+    /// Where files that the file names without a leading slash are: beside it.
+    directory: PathBuf,
+}
 
 impl Faults {
+    /// No faults yet of a file in `directory`.
+    pub(super) fn new(directory: PathBuf) -> Self {
+        Self {
+            found: RefCell::default(),
+            directory,
+        }
+    }
+
     pub(super) fn push(&self, fault: Diagnostic) {
-        self.0.borrow_mut().push(fault);
+        self.found.borrow_mut().push(fault);
     }
 
     pub(super) fn into_inner(self) -> Vec<Diagnostic> {
-        self.0.into_inner()
+        self.found.into_inner()
     }
 }
 
@@ -199,6 +211,22 @@ impl<'a> Value<'a> {
             Some(text) => Some(self.at(text.to_owned())),
             None => {
                 self.wrong_type("a string in quotes");
+                None
+            }
+        }
+    }
+
+    /// The file that this value names, and what is in it.
+    pub(super) fn file(&self) -> Option<(At<String>, Vec<u8>)> {
+        let named = self.string()?;
+        let path = self.faults.directory.join(named.as_str());
+        match std::fs::read(&path) {
+            Ok(content) => Some((self.at(path.display().to_string()), content)),
+            Err(error) => {
+                self.fault(
+                    format!("cannot be read: {} ({error})", path.display()),
+                    "name a file that lbd may read; without a leading slash it is looked for beside this one",
+                );
                 None
             }
         }

@@ -265,15 +265,7 @@ fn read_error_pages(value: &Value<'_>) -> Vec<ErrorPage> {
                 "a status or a range of them from 400 to 599: \"404\", \"502-504\"",
             );
         }
-        let path = file.string()?;
-        let body = std::fs::read(path.as_str())
-            .map_err(|error| {
-                file.fault(
-                    format!("cannot be read: {} ({error})", *path),
-                    "name a file that lbd may read",
-                )
-            })
-            .ok()?;
+        let (path, body) = file.file()?;
         Some(ErrorPage {
             statuses: parsed?,
             body,

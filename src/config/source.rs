@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{self, Read},
     ops::Range,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -83,6 +83,12 @@ impl SourceFile {
     /// The name under which messages speak of the file.
     pub fn name(&self) -> &str {
         &self.inner.name
+    }
+
+    /// The directory that the file is in, as its name tells.
+    pub(crate) fn directory(&self) -> PathBuf {
+        let directory = Path::new(&self.inner.name).parent();
+        directory.map(Path::to_owned).unwrap_or_default()
     }
 
     /// The whole text.
