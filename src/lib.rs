@@ -12,7 +12,7 @@
 //! | 4 | [`server`] | workers, the snapshot they serve, reload, drain |
 //! | 3 | [`http`] | answer one request, by forwarding it or not |
 //! | 2 | [`upstream`] | pools, peers, balancing, health, connections to peers |
-//! | 1 | [`net`] | sockets, deadlines, buffers |
+//! | 1 | [`net`] | sockets, TLS, deadlines, buffers |
 //! | 0 | [`config`], [`telemetry`] | one file into a checked `Config`; counters and logs |
 //!
 //! A member of a pool is a *server* in `lb.toml` and in messages, for that is nginx's word, and a
@@ -22,23 +22,27 @@
 //!
 //! N workers, each an OS thread with a tokio `LocalRuntime`, its own `SO_REUSEPORT` socket for each
 //! listener and its own idle connections to peers. A request never leaves its worker; nothing on
-//! its path waits for a lock, a channel or another task. What the workers share is one
+//! its path waits for a lock or a channel, and for another task only where HTTP/2 has many requests
+//! share a connection: that is one task, and each of its streams is one. What the workers share is one
 //! `ArcSwap` with the snapshot, and for each peer its counters and its health. One control thread
 //! has the rest: signals, reloads, names; and one thread writes the access log.
 //!
 //! # The life of a request
 //!
 //! 1. `net/listener.rs`, `Listener::accept`: whatever the system says, accepting goes on.
-//! 2. `http/server.rs`, [`http::ClientConnection`]: asleep until a byte comes, then a head is read
-//!    under its deadline by `http/h1`, which refuses whatever can be read in two ways.
-//! 3. `http/handler.rs`, `handle`: the pipeline on one screen: normalise, route, check, answer or
+//! 2. `net/handshake.rs`, `handshake`: TLS, if the listener has it, under its deadline.
+//! 3. `http/server.rs`, [`http::ClientConnection`]: asleep until a byte comes, then a head is read
+//!    under its deadline by `http/h1`, which refuses whatever can be read in two ways. What turns out
+//!    to be HTTP/2 goes to `http/h2/connection.rs`, which makes each stream such a request.
+//! 4. `http/handler.rs`, `handle`: the pipeline on one screen: normalise, route, check, answer or
 //!    forward, error page.
-//! 4. `http/forward.rs`, `Forwarding::run`: the only loop: pick, connect, send, judge; again only if
-//!    the failure, the method and the budget allow.
-//! 5. `upstream/pool.rs`, `Pool::pick` gives a `Lease`, then `upstream/keepalive.rs` or
-//!    `upstream/connect.rs` a connection.
-//! 6. `http/upload.rs` sends the request, `http/relay.rs` the response, both at once where they must.
-//! 7. `http/exchange.rs`: when the `Exchange` is dropped, by the last byte, an abort or a panic, it
+//! 5. `http/forward.rs`, `Forwarding::run`: the only loop: pick, try, judge; again only if the failure,
+//!    the method and the budget allow. `http/attempt.rs` is one try.
+//! 6. `upstream/pool.rs`, `Pool::pick` gives a `Lease`, then `upstream/keepalive.rs` or
+//!    `upstream/connect.rs` a connection, or `upstream/multiplex.rs` a place on a shared one.
+//! 7. `http/upload.rs` sends the request, `http/deliver.rs` and `http/relay.rs` the response, both at
+//!    once where they must.
+//! 8. `http/exchange.rs`: when the `Exchange` is dropped, by the last byte, an abort or a panic, it
 //!    writes the one access line; the `Lease` tells the peer's health what came of it.
 
 // Floor 6

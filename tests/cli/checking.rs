@@ -1,5 +1,7 @@
 //! `-t`, `check`, and what goes wrong before there is a server.
 
+mod tls;
+
 use crate::harness::{Dir, File};
 use crate::support::{HELLO, lbd, says};
 

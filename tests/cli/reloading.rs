@@ -1,5 +1,7 @@
 //! Serving the file as it is now: by HUP, and by `lbd reload`, which says how it went.
 
+mod certificates;
+
 use std::{fs, net::TcpListener};
 
 use rustix::process::Signal;

@@ -2,12 +2,15 @@
 
 mod bodies;
 mod conformance;
+mod drain;
 mod ending;
 mod floods;
 mod grpc;
 mod interim;
 mod limits;
+mod pings;
 mod streams;
+mod trailers;
 
 use crate::support::backend::Backend;
 use crate::support::behaviour::{ok, raw};
@@ -173,6 +176,16 @@ async fn crumbs_of_a_cookie_become_one() {
     ];
     let seen = seen("", &crumbs).await;
     assert_eq!(seen.fields().all("cookie"), ["a=1; b=2; c=3"]);
+}
+
+#[tokio::test]
+async fn crumbs_of_a_cookie_count_as_one_field() {
+    // Together more than a head may have.
+    let mut fields = vec![("cookie", "a=1"); 85];
+    fields.extend([("x-other", "1"); 20]);
+    let seen = seen("", &fields).await;
+    let cookie = ["a=1"; 85].join("; ");
+    assert_eq!(seen.fields().all("cookie"), [cookie]);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! TLS on a listener: who is shown which certificate, what is spoken inside, and that inside all is as outside.
 
+mod admission;
 mod bodies;
 mod clients;
 mod edges;

@@ -1,6 +1,8 @@
 //! HTTP/2 towards servers: many requests on one connection, and failures that say more than a closed one does.
 
+mod answers;
 mod failures;
+mod talking;
 
 use bytes::Bytes;
 use h2::server::Builder;
@@ -127,6 +129,33 @@ async fn a_request_in_flight_survives_a_reload() {
 }
 
 // === messages ===
+
+#[tokio::test]
+async fn a_target_as_old_clients_send_it_is_escaped() {
+    let peer = H2Peer::start(says("x")).await;
+    let proxy = before(&[&peer], "").await;
+    for (sent, expected) in [
+        ("/a<b>", "/a%3Cb%3E"),
+        ("/\"a\"<b", "/%22a%22%3Cb"),
+        ("/%3C\"<%22", "/%3C%22%3C%22"),
+        ("/x?q=\"a\"&r=<b>", "/x?q=%22a%22&r=%3Cb%3E"),
+    ] {
+        assert_eq!(proxy.get(sent).await.text(), "x", "{sent}");
+        let call = peer.calls().pop().expect("a request reached the server");
+        let target = call.head.uri.path_and_query();
+        assert_eq!(target.map(|target| target.as_str()), Some(expected));
+    }
+}
+
+#[tokio::test]
+async fn a_quote_in_a_path_reaches_the_server() {
+    let peer = H2Peer::start(says("x")).await;
+    let proxy = before(&[&peer], "").await;
+    assert_eq!(proxy.get("/a\"b").await.text(), "x");
+    // No URL may hold it, but servers of HTTP/2 take it.
+    let path = peer.calls()[0].head.uri.path().replace('"', "%22");
+    assert_eq!(path, "/a%22b");
+}
 
 #[tokio::test]
 async fn a_chunked_body_and_its_trailers_pass_both_ways() {

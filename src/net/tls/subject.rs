@@ -52,7 +52,8 @@ fn escaped(value: &str) -> String {
                 out.push(char::from(byte));
             }
             b'#' if i == 0 => out.push_str("\\#"),
-            b' ' if is_edge => out.push_str("\\ "),
+            // Not by a backslash alone: whoever trims the field would leave that.
+            b' ' if is_edge => out.push_str("\\20"),
             b' '..=b'~' => out.push(char::from(byte)),
             _ => out.push_str(&format!("\\{byte:02X}")),
         }
@@ -69,7 +70,7 @@ mod tests {
         for (value, text) in [
             ("alice", "alice"),
             ("bob, O=Admins", "bob\\, O\\=Admins"),
-            (" a ", "\\ a\\ "),
+            (" a ", "\\20a\\20"),
             ("#a#", "\\#a#"),
             ("a\r\nX: 1", "a\\0D\\0AX: 1"),
             ("应", "\\E5\\BA\\94"),

@@ -1,13 +1,17 @@
-//! The two ends of a connection through lbd, the service manager, and lbd's own commands.
+//! The two ends of a connection through lbd, the service manager, certificates, and lbd's own commands.
 
+mod certs;
 mod client;
 mod command;
 mod manager;
+mod secure;
 mod slow;
 
 pub(crate) use self::{
+    certs::Pair,
     client::{Client, get, post},
     command::{HELLO, lbd, says},
     manager::Manager,
+    secure::Secure,
     slow::Slow,
 };

@@ -14,7 +14,7 @@ use crate::support::wait;
 use super::{H2C, before};
 
 /// A body in which a lost, doubled or displaced block shows.
-fn long_body(length: usize) -> Vec<u8> {
+pub(super) fn long_body(length: usize) -> Vec<u8> {
     (0..length)
         .map(|i| (i ^ (i >> 8) ^ (i >> 16)) as u8)
         .collect()

@@ -76,6 +76,21 @@ async fn a_target_beyond_max_uri_is_414() {
 }
 
 #[tokio::test]
+async fn a_refusal_of_head_has_no_body() {
+    let (_backend, proxy) = limited("max_uri = \"1k\"").await;
+    let mut client = Frames::connect(proxy.addr()).await;
+    let long = format!("/{}", "x".repeat(1500));
+    let block = hpack::request("HEAD", &long, &[]);
+    let whole = flag::END_HEADERS | flag::END_STREAM;
+    client.send(encode(kind::HEADERS, whole, 1, &block)).await;
+    let head = client.next_of(kind::HEADERS).await;
+    assert_eq!(hpack::status(&head.payload), 414);
+    assert!(head.has(flag::END_STREAM), "{head:?}");
+    client.send(get(3, "/")).await;
+    assert_eq!(client.answer(3).await.0, 200);
+}
+
+#[tokio::test]
 async fn a_head_beyond_max_header_is_431() {
     let (backend, proxy) = limited("max_header = \"4k\"").await;
     let mut client = Frames::connect(proxy.addr()).await;

@@ -55,7 +55,16 @@ impl Authority {
 
     /// For a client with this common name.
     pub(crate) fn client(&self, name: &str) -> Identity {
-        let mut params = params(name, &[]);
+        self.client_called(&[(DnType::CommonName, name)])
+    }
+
+    /// For a client with this subject, its parts in the certificate's order.
+    pub(crate) fn client_called(&self, subject: &[(DnType, &str)]) -> Identity {
+        let mut params = params("", &[]);
+        params.distinguished_name = DistinguishedName::new();
+        for (kind, value) in subject {
+            params.distinguished_name.push(kind.clone(), *value);
+        }
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         self.issue(params, KeyPair::generate().expect("a key"))
     }

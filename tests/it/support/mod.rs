@@ -12,6 +12,7 @@ pub(crate) mod wire;
 pub(crate) mod backend;
 pub(crate) mod behaviour;
 pub(crate) mod client;
+pub(crate) mod frame_peer;
 pub(crate) mod frames;
 pub(crate) mod h2_peer;
 pub(crate) mod http2;

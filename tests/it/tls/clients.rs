@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use h2::client::Builder;
+use rcgen::DnType::{self, CommonName, CountryName, OrganizationName};
 use rustls::ClientConfig;
 
 use crate::support::backend::Backend;
@@ -174,5 +175,38 @@ async fn a_trusted_proxy_is_believed() {
     proxy.request("GET", "/", &said, b"").await;
     for (name, value) in said {
         assert_eq!(backend.last().fields().get(name), Some(value), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_subject_can_be_read_in_one_way_only() {
+    let front = Front::start("require").await;
+    let cases: [(&[(DnType, &str)], &str); 7] = [
+        // The last part stands first (RFC 4514 section 2.1).
+        (
+            &[
+                (CountryName, "DE"),
+                (OrganizationName, "Admins"),
+                (CommonName, "bob"),
+            ],
+            "CN=bob,O=Admins,C=DE",
+        ),
+        (
+            &[(CommonName, "bob,O=Admins,C=DE")],
+            r"CN=bob\,O\=Admins\,C\=DE",
+        ),
+        (&[(CommonName, "bob, O=Admins")], r"CN=bob\, O\=Admins"),
+        (&[(CommonName, "bob+O=Admins")], r"CN=bob\+O\=Admins"),
+        (&[(CommonName, " \"a\";<b>\\c")], r#"CN=\ \"a\"\;\<b\>\\c"#),
+        (
+            &[(CommonName, "bob\r\nX-Real-IP: 6.6.6.6")],
+            r"CN=bob\0D\0AX-Real-IP: 6.6.6.6",
+        ),
+        (&[(CommonName, "应用")], r"CN=\E5\BA\94\E7\94\A8"),
+    ];
+    for (subject, expected) in cases {
+        let client = front.clients.client_called(subject);
+        let seen = front.seen(showing(&front.authority, &client), &[]).await;
+        assert_eq!(seen.fields().get(SUBJECT), Some(expected), "{subject:?}");
     }
 }

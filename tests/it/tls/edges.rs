@@ -13,7 +13,7 @@ use crate::support::client::{get, request};
 use crate::support::frame::PREFACE;
 use crate::support::proxy::{Proxy, says};
 use crate::support::raw::Raw;
-use crate::support::secure::{Secure, handshake, trusting};
+use crate::support::secure::{Secure, handshake, offering, trusting};
 use crate::support::wait;
 
 use super::{NAME, before, front, speaks, tls};
@@ -196,4 +196,39 @@ async fn closes(mut tcp: TcpStream) {
     let rest = tokio::io::copy(&mut tcp, &mut sink);
     // A reset is an end, too.
     let _ = wait::within("the end of the connection", rest).await;
+}
+
+// === shutdown ===
+
+/// Shuts down without a deadline, and soon is over all the same.
+async fn ends_soon(proxy: &Proxy) {
+    let start = Instant::now();
+    proxy.shutdown(None).await;
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(3), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_is_silent_in_its_handshake_holds_up_no_shutdown() {
+    for said in [&HELLO[..0], &HELLO[..1], HELLO] {
+        let (proxy, config) = speaks("").await;
+        let mut silent = Raw::connect(proxy.addr()).await;
+        silent.send(said).await;
+        silent.accepted().await;
+        // Answered after it was read.
+        let mut client = Secure::connect(proxy.addr(), NAME, &Arc::new(config)).await;
+        assert_eq!(client.exchange(get("/")).await.text(), "x");
+        ends_soon(&proxy).await;
+        silent.rest().await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_has_agreed_on_http_2_and_is_silent_holds_up_no_shutdown() {
+    let (proxy, config) = speaks("").await;
+    let config = offering(&config, &["h2"]);
+    let mut silent = Secure::connect(proxy.addr(), NAME, &config).await;
+    ends_soon(&proxy).await;
+    // How it ends is lbd's choice; that it does is what counts.
+    let _ = silent.try_rest().await;
 }

@@ -7,9 +7,12 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::backend::Backend;
-use crate::support::behaviour::{Gate, ok};
+use crate::support::behaviour::{
+    Behaviour, Gate, closes_before_answer, garbage, never_answers, ok,
+};
 use crate::support::client::get;
-use crate::support::frame::{PREFACE, encode, flag, kind, number, settings};
+use crate::support::frame::{PREFACE, code, encode, flag, kind, number, reset, setting, settings};
+use crate::support::frame_peer::FramePeer;
 use crate::support::h2_peer::{H2Peer, Manner, breaks_off, echoes, resets, says};
 use crate::support::http2::{self, Http2, head, request};
 use crate::support::proxy::Proxy;
@@ -38,6 +41,27 @@ async fn what_a_server_refuses_goes_to_the_other_whatever_its_method() {
         let refuses = resets(1.., Reason::REFUSED_STREAM, "");
         let (_, good) = goes_to_the_other(refuses, method).await;
         assert_eq!(good.calls()[0].body, b"body");
+    }
+}
+
+#[tokio::test]
+async fn what_a_server_refuses_that_had_no_room_for_it_goes_to_the_other() {
+    for is_http2 in [false, true] {
+        let no_room = settings(&[(setting::INITIAL_WINDOW_SIZE, 0)]);
+        let refuse = |stream| reset(stream, code::REFUSED_STREAM);
+        let busy = FramePeer::start(no_room, refuse).await;
+        let good = H2Peer::start(says("x")).await;
+        let rest = pool(&[busy.server(), good.server()], "");
+        let proxy = Proxy::start_with("h2c = true", &rest).await;
+        let body = vec![b'x'; 10_000];
+        let status = if is_http2 {
+            let mut client = Http2::connect(proxy.addr()).await;
+            client.ask(request("POST", "/", &[]), &body).await.status
+        } else {
+            proxy.request("POST", "/", &[], &body).await.status
+        };
+        assert_eq!((status, busy.requests()), (200, 1));
+        assert!(good.calls()[0].body == body);
     }
 }
 
@@ -189,4 +213,24 @@ async fn a_server_that_speaks_http_1_is_no_server() {
     let good = H2Peer::start(says("x")).await;
     let proxy = Proxy::start(&pool(&[plain.server(), good.server()], "")).await;
     assert_eq!(proxy.get("/").await.text(), "x");
+}
+
+#[tokio::test]
+async fn what_no_server_of_http_2_was_there_for_goes_to_the_other_whatever_its_method() {
+    for (name, behaviour) in [
+        ("HTTP/1.1", ok("in HTTP/1.1")),
+        ("another protocol", garbage()),
+        ("closes", Behaviour::new(|_| async { Ok(()) })),
+        ("closes when it was spoken to", closes_before_answer()),
+        ("says nothing", never_answers()),
+    ] {
+        let other = Backend::start(behaviour).await;
+        let good = H2Peer::start(says("x")).await;
+        let keys = "timeouts = { connect = \"1s\" }";
+        let proxy = Proxy::start(&pool(&[other.server(), good.server()], keys)).await;
+        let answer = proxy.request("POST", "/", &[], b"body").await;
+        assert_eq!(answer.text(), "x", "{name}");
+        assert_eq!((other.connections(), good.calls().len()), (1, 1), "{name}");
+        assert_eq!(good.calls()[0].body, b"body");
+    }
 }
