@@ -10,10 +10,11 @@ use super::{
     error::HttpError,
     exchange::Exchange,
     grpc::{Code, code_of, is_call, trailers},
-    h1::{Framing, RequestHead, write_status_line},
+    h1::write_status_line,
     h2::HeadFields,
     head::HeadWriter,
     headers::{touches, write_connection, write_date, write_set},
+    message::{Framing, RequestHead},
     response::{Outbound, ResponseText},
     site::Route,
 };

@@ -31,7 +31,8 @@ impl Forwarding<'_, '_, '_> {
     ) -> Result<Answered, TryError> {
         match self.forward.pool.transport().protocol {
             PeerProtocol::Http1 => self.try_connection(lease, upload, now).await,
-            PeerProtocol::Http2 => self.try_stream(lease, upload, now).await,
+            // Boxed, so that a try in HTTP/1.1 does not carry the space that this one needs.
+            PeerProtocol::Http2 => Box::pin(self.try_stream(lease, upload, now)).await,
         }
     }
 
@@ -154,7 +155,8 @@ impl Forwarding<'_, '_, '_> {
             heard: Heard::Nothing,
         };
         let stream = PeerStream::open(slot, request, upload.is_empty()).map_err(failed)?;
-        self.hear(PeerLink::Http2(stream), upload, now).await
+        self.hear(PeerLink::Http2(Box::new(stream)), upload, now)
+            .await
     }
 
     async fn hear(

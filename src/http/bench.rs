@@ -7,9 +7,10 @@ pub use super::router::{Found, Router};
 use super::{
     context::Context,
     exchange::{ClientSeen, Exchange, Times},
-    h1::{HeadLimits, RequestHead, ResponseHead, parse_request, parse_response},
+    h1::{parse_request, parse_response},
     headers::{ClientHead, PeerHead, write_client_head, write_peer_head},
     location::Rewrite,
+    message::{HeadLimits, RequestHead, ResponseHead},
     path::Path,
     site::{Route, Site},
 };

@@ -18,7 +18,8 @@ use tokio::time::Instant;
 use super::{
     client::{Client, ClientInput, ClientOutput, ResponseSink},
     error::HttpError,
-    h1::{InvalidResponse, RequestHead, ResponseHead, parse_response},
+    h1::{InvalidResponse, parse_response},
+    message::{RequestHead, ResponseHead},
     peer::{PeerLink, ResponseSource, poll_head},
     upload::{Upload, UploadError},
     watch::Watch,

@@ -16,7 +16,8 @@ use tokio::time::Instant;
 
 use super::{
     context::Context,
-    h1::{Decoder, Framing, Name, RequestHead, list},
+    h1::Decoder,
+    message::{Framing, Name, RequestHead, list},
     site::Site,
 };
 use crate::{

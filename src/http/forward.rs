@@ -9,7 +9,7 @@ use super::{
     error::HttpError,
     exchange::Exchange,
     grpc,
-    h1::{RequestHead, ResponseHead},
+    message::{RequestHead, ResponseHead},
     path::Path,
     site::{Forward, Route},
     upload::Upload,

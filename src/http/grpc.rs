@@ -10,7 +10,7 @@ use http::{StatusCode, Version};
 
 use super::{
     error::HttpError,
-    h1::{Fields, Name, RequestHead, ResponseHead},
+    message::{Fields, Name, RequestHead, ResponseHead},
 };
 
 /// What became of a call, as far as lbd says so (gRPC's status codes).

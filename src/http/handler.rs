@@ -10,7 +10,7 @@ use super::{
     exchange::Exchange,
     forward::Forwarding,
     grpc,
-    h1::{Framing, RequestHead},
+    message::{Framing, RequestHead},
     path::{InvalidPath, Path, write_escaped},
     router::Found,
     site::{Action, Forward, Route, Site},
@@ -113,21 +113,6 @@ async fn forward<'c>(
 ) -> Result<After, HttpError> {
     exchange.forwarded_to(forward.pool.name());
     let patience = grpc::timeout(request);
-    let Some(patience) = patience else {
-        return Forwarding {
-            client,
-            exchange,
-            request,
-            route,
-            forward,
-            path,
-        }
-        .run()
-        .await;
-    };
-    let deadline = exchange.times.started + patience;
-    // The client's timer is the forwarding's: this one is for the call as a whole.
-    let timer = exchange.context.timers.timer();
     let forwarding = Forwarding {
         client: &mut *client,
         exchange: &mut *exchange,
@@ -136,10 +121,17 @@ async fn forward<'c>(
         forward,
         path,
     };
-    let forwarded = Box::pin(forwarding.run());
-    match timer.limit(Deadline::At(deadline), forwarded).await {
+    let Some(patience) = patience else {
+        return forwarding.run().await;
+    };
+    // The client's timer is the forwarding's: this one is for the call as a whole.
+    let timer = forwarding.exchange.context.timers.timer();
+    let deadline = Deadline::At(forwarding.exchange.times.started + patience);
+    // Boxed, so that what is no call does not carry the space that calls need.
+    let in_time = Box::pin(async move { timer.limit(deadline, forwarding.run()).await });
+    match in_time.await {
         Some(outcome) => outcome,
-        None => Ok(too_late(client, exchange, route).await),
+        None => Ok(Box::pin(too_late(client, exchange, route)).await),
     }
 }
 

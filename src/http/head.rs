@@ -1,6 +1,6 @@
 //! A head on its way out: HTTP/1.1's text, or HTTP/2's fields.
 
-use super::h1::{Field, write_field};
+use super::{h1::write_field, message::Field};
 
 /// What a head is written to, whichever version it is for.
 pub(super) trait HeadWriter {

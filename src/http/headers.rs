@@ -8,12 +8,13 @@ use http::{Method, StatusCode};
 
 use super::{
     exchange::Exchange,
-    h1::{
-        ConnectionOptions, Field, Fields, Framing, Name, Names, RequestHead, ResponseHead, is_name,
-        list, write_request_line, write_status_line,
-    },
+    h1::{write_request_line, write_status_line},
     head::HeadWriter,
     location::Rewrite,
+    message::{
+        ConnectionOptions, Field, Fields, Framing, Name, Names, RequestHead, ResponseHead, is_name,
+        list,
+    },
     site::Route,
     variables::{scheme, write_template},
 };

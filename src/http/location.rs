@@ -7,7 +7,7 @@
 
 use std::net::SocketAddr;
 
-use super::{h1::Name, variables::host_name};
+use super::{message::Name, variables::host_name};
 
 /// What a link is compared with.
 #[derive(Clone, Copy, Debug)]

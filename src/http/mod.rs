@@ -40,9 +40,10 @@ mod variables;
 mod answer;
 mod error;
 
-// Bytes.
+// Messages, and how they are read and written.
 mod h1;
 mod h2;
+mod message;
 
 // What a worker lends to each of its connections.
 mod context;

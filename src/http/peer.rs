@@ -10,8 +10,9 @@ use h2::client::ResponseFuture;
 use http::{Method, Request};
 
 use super::{
-    h1::{BodyError, Decoder, Fields, Framing, ResponseHead},
+    h1::{BodyError, Decoder},
     h2::{Incoming, Outgoing, response_head},
+    message::{Fields, Framing, ResponseHead},
 };
 use crate::{
     net::{Buffer, BufferPool, BufferSize, Stream},
@@ -26,7 +27,7 @@ pub(super) enum PeerLink {
         /// What was read and not yet used.
         input: Buffer,
     },
-    Http2(PeerStream),
+    Http2(Box<PeerStream>),
 }
 
 /// One stream of a connection that others share.
@@ -99,15 +100,16 @@ impl PeerLink {
                 let source = ResponseSource::Http1 { stream, input };
                 (RequestSink::Http1(stream), source)
             }
-            Self::Http2(PeerStream {
-                send,
-                response,
-                body,
-                ..
-            }) => (
-                RequestSink::Http2(send),
-                ResponseSource::Http2 { response, body },
-            ),
+            Self::Http2(stream) => {
+                let PeerStream {
+                    send,
+                    response,
+                    body,
+                    ..
+                } = &mut **stream;
+                let source = ResponseSource::Http2 { response, body };
+                (RequestSink::Http2(send), source)
+            }
         }
     }
 

@@ -5,8 +5,8 @@ use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    h1::{Fields, Framing},
     headers::allowed_trailers,
+    message::{Fields, Framing},
     peer::ResponseBody,
     response::Outbound,
     upload::UploadError,

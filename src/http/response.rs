@@ -9,9 +9,10 @@ use http::{Response, StatusCode};
 
 use super::{
     client::{ClientOutput, Http2Output, ResponseSink},
-    h1::{Fields, Framing, ResponseHead, write_chunk_start, write_last_chunk},
+    h1::{write_chunk_start, write_last_chunk},
     h2::{HeadFields, Outgoing},
     headers::{write_informational, write_informational_fields},
+    message::{Fields, Framing, ResponseHead},
 };
 use crate::net::{Deadline, Stream};
 
@@ -34,7 +35,7 @@ enum Wire<'c> {
     },
     Http2 {
         output: &'c RefCell<Http2Output>,
-        head: Option<Response<()>>,
+        head: Option<Box<Response<()>>>,
         /// Payload that is not sent yet.
         staged: Vec<u8>,
     },
@@ -43,7 +44,7 @@ enum Wire<'c> {
 /// The head of a response as its client's version has it.
 pub(super) enum ResponseText {
     Http1(Vec<u8>),
-    Http2(Response<()>),
+    Http2(Box<Response<()>>),
 }
 
 impl ResponseText {
@@ -52,7 +53,7 @@ impl ResponseText {
         let mut response = Response::new(());
         *response.status_mut() = status;
         *response.headers_mut() = fields.map;
-        Self::Http2(response)
+        Self::Http2(Box::new(response))
     }
 }
 
@@ -227,12 +228,12 @@ impl<'c> Outbound<'c> {
 /// Sends the head of an HTTP/2 response, if it is not sent yet.
 fn send_head(
     output: &RefCell<Http2Output>,
-    head: &mut Option<Response<()>>,
+    head: &mut Option<Box<Response<()>>>,
     ends: bool,
 ) -> io::Result<()> {
     if let Some(head) = head.take() {
         let mut output = output.borrow_mut();
-        let body = output.respond.send_response(head, ends).map_err(broken)?;
+        let body = output.respond.send_response(*head, ends).map_err(broken)?;
         output.body = Some(Outgoing::new(body));
         output.is_ended = ends;
     }

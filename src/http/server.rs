@@ -24,9 +24,10 @@ use super::{
     context::Context,
     error::HttpError,
     exchange::{ClientSeen, Exchange, Times},
-    h1::{RequestHead, parse_request},
+    h1::parse_request,
     h2::{H2Client, H2Connection, PREFACE},
     handler::handle,
+    message::RequestHead,
     site::Site,
 };
 use crate::{
@@ -87,8 +88,14 @@ impl ClientConnection {
 
     /// Serves every request that comes, each by what is configured when it begins.
     pub async fn serve(&mut self) {
-        // Boxed, here and below, so that an idle connection does not carry the space that others need.
-        match Box::pin(self.agree()).await {
+        let is_settled = self.site.tls.is_none() && !self.site.h2c;
+        let spoken = if is_settled {
+            Some(Alpn::Http11)
+        } else {
+            // Boxed, here and below, so that an idle connection does not carry the space that others need.
+            Box::pin(self.agree()).await
+        };
+        match spoken {
             Some(Alpn::Http11) => self.serve_http1().await,
             Some(Alpn::H2) => Box::pin(self.hand_over().serve()).await,
             None => {}
@@ -99,11 +106,7 @@ impl ClientConnection {
     async fn agree(&mut self) -> Option<Alpn> {
         let deadline = Deadline::After(self.site.timeouts.header);
         let Some(tls) = &self.site.tls else {
-            return if self.site.h2c {
-                self.sniff(deadline).await
-            } else {
-                Some(Alpn::Http11)
-            };
+            return self.sniff(deadline).await;
         };
         let Http1Client { stream, timer, .. } = &mut self.client;
         let shaking = handshake(stream, tls, timer, deadline);

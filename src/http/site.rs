@@ -16,7 +16,7 @@ use crate::{
 pub struct Site {
     pub(super) router: Router<Arc<Route>>,
     pub(super) timeouts: ClientTimeouts,
-    pub(super) limits: super::h1::HeadLimits,
+    pub(super) limits: super::message::HeadLimits,
     pub(super) via: Option<String>,
     pub(super) underscores_in_headers: bool,
     pub(super) access: Option<LineFormat>,
@@ -85,7 +85,7 @@ impl Site {
         Ok(Self {
             router,
             timeouts: listener.timeouts,
-            limits: super::h1::HeadLimits {
+            limits: super::message::HeadLimits {
                 header: listener.max_header,
                 uri: listener.max_uri,
             },

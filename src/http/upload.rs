@@ -12,8 +12,9 @@ use http::{StatusCode, Version};
 use super::{
     client::{BodySource, ClientInput},
     error::HttpError,
-    h1::{BodyError, Decoder, Fields, Framing, write_chunk_start, write_last_chunk},
+    h1::{BodyError, Decoder, write_chunk_start, write_last_chunk},
     headers::allowed_trailers,
+    message::{Fields, Framing},
     peer::RequestSink,
 };
 use crate::{

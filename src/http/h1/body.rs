@@ -1,6 +1,6 @@
 //! Message bodies as they arrive (RFC 9112 sections 6 and 7), decoded where they lie.
 
-use super::{Fields, Framing, MAX_FIELDS};
+use crate::http::message::{Fields, Framing, MAX_FIELDS};
 
 /// Trailer sections and chunk extensions beyond these are an attack or a mistake.
 const MAX_TRAILER: usize = 16 << 10;

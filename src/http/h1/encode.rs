@@ -2,7 +2,7 @@
 
 use http::{Method, StatusCode};
 
-use super::Fields;
+use crate::http::message::Fields;
 
 /// Appends `METHOD target HTTP/1.1`.
 pub(in super::super) fn write_request_line(out: &mut Vec<u8>, method: &Method, target: &[u8]) {

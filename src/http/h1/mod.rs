@@ -11,10 +11,6 @@
 
 mod body;
 mod encode;
-mod fields;
-mod framing;
-mod name;
-mod options;
 mod request;
 mod response;
 
@@ -23,26 +19,6 @@ pub(super) use self::{
     encode::{
         write_chunk_start, write_field, write_last_chunk, write_request_line, write_status_line,
     },
-    fields::{Field, Fields},
-    framing::Framing,
-    name::{Name, Names},
-    options::ConnectionOptions,
-    request::{HeadLimits, RequestHead, parse_request},
-    response::{InvalidResponse, ResponseHead, parse_response},
+    request::parse_request,
+    response::{InvalidResponse, parse_response},
 };
-
-/// Fields of a message at most, as httparse and Apache count them.
-const MAX_FIELDS: usize = 100;
-
-/// Whether `name` is `other`, whatever their case.
-pub(super) fn is_name(name: &[u8], other: &str) -> bool {
-    name.eq_ignore_ascii_case(other.as_bytes())
-}
-
-/// The members of a comma-separated list, without white space and empty ones (RFC 9110 section 5.6.1).
-pub(super) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value
-        .split(|b| *b == b',')
-        .map(<[u8]>::trim_ascii)
-        .filter(|member| !member.is_empty())
-}

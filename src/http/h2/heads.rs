@@ -4,8 +4,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, request, response};
 
 use crate::http::{
     error::HttpError,
-    h1::{Field, Fields, HeadLimits, RequestHead, ResponseHead},
     head::HeadWriter,
+    message::{Field, Fields, HeadLimits, RequestHead, ResponseHead},
 };
 
 /// The head of a request that came in a HEADERS frame. `has_body`: the stream did not end with it.

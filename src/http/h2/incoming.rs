@@ -6,7 +6,7 @@ use bytes::{Buf as _, Bytes};
 use h2::RecvStream;
 
 use super::heads::fields_of;
-use crate::http::h1::Fields;
+use crate::http::message::Fields;
 
 /// The receiving half of a stream. What is not taken from it holds the sender back.
 #[derive(Debug)]

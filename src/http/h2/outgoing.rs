@@ -6,7 +6,7 @@ use bytes::Bytes;
 use h2::SendStream;
 
 use super::heads::map_of;
-use crate::http::h1::Fields;
+use crate::http::message::Fields;
 
 /// As much as may wait for the connection to take it: more would only be memory.
 pub(in super::super) const MOST_WAITING: usize = 64 << 10;

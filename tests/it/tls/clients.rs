@@ -197,7 +197,7 @@ async fn a_subject_can_be_read_in_one_way_only() {
         ),
         (&[(CommonName, "bob, O=Admins")], r"CN=bob\, O\=Admins"),
         (&[(CommonName, "bob+O=Admins")], r"CN=bob\+O\=Admins"),
-        (&[(CommonName, " \"a\";<b>\\c")], r#"CN=\ \"a\"\;\<b\>\\c"#),
+        (&[(CommonName, " \"a\";<b>\\c")], r#"CN=\20\"a\"\;\<b\>\\c"#),
         (
             &[(CommonName, "bob\r\nX-Real-IP: 6.6.6.6")],
             r"CN=bob\0D\0AX-Real-IP: 6.6.6.6",

@@ -1,4 +1,5 @@
 use super::*;
+use crate::http::message::Framing;
 
 const LIMITS: HeadLimits = HeadLimits {
     header: 1024,

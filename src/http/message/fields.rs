@@ -34,20 +34,20 @@ pub(in super::super) struct Field<'f> {
 
 /// A part of the text.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Span {
+pub(in super::super) struct Span {
     start: u32,
     len: u32,
 }
 
 impl Span {
     /// Where `part` stands in `whole`, which must contain it.
-    pub(super) fn of(part: &[u8], whole: &[u8]) -> Self {
+    pub(in super::super) fn of(part: &[u8], whole: &[u8]) -> Self {
         let start = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
         debug_assert!(part.is_empty() || start + part.len() <= whole.len());
         Self::new(start, part.len())
     }
 
-    pub(super) fn new(start: usize, len: usize) -> Self {
+    pub(in super::super) fn new(start: usize, len: usize) -> Self {
         // Sections are limited to a megabyte.
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         Self {
@@ -76,7 +76,7 @@ impl Field<'_> {
 
 impl Fields {
     /// The fields that httparse found in `head`, which is copied.
-    pub(super) fn parsed(head: &[u8], found: &[httparse::Header<'_>]) -> Self {
+    pub(in super::super) fn parsed(head: &[u8], found: &[httparse::Header<'_>]) -> Self {
         let text = head.to_vec();
         let mut fields = Self {
             text,
@@ -90,7 +90,7 @@ impl Fields {
         fields
     }
 
-    pub(super) fn slice(&self, span: Span) -> &[u8] {
+    pub(in super::super) fn slice(&self, span: Span) -> &[u8] {
         // A span is made for this text, which only grows.
         self.text
             .get(span.start as usize..span.end())
@@ -130,7 +130,7 @@ impl Fields {
         self.spans(name).map(|span| self.slice(span))
     }
 
-    pub(super) fn spans(&self, name: Name) -> impl Iterator<Item = Span> {
+    pub(in super::super) fn spans(&self, name: Name) -> impl Iterator<Item = Span> {
         // Most look-ups are in vain.
         let entries = if self.has(name) { &*self.index } else { &[] };
         let named = move |entry: &&Entry| entry.known == Some(name);
@@ -171,7 +171,7 @@ impl Fields {
     }
 
     /// Replaces the beginning of the text, which spans go on pointing into, by `bytes` of the same length.
-    pub(super) fn overwrite_start(&mut self, bytes: &[u8]) {
+    pub(in super::super) fn overwrite_start(&mut self, bytes: &[u8]) {
         if let Some(start) = self.text.get_mut(..bytes.len()) {
             start.copy_from_slice(bytes);
         }
@@ -190,7 +190,7 @@ impl Fields {
     }
 
     /// The same with the `Cookie` fields, which HTTP/2 may split, made one (RFC 9113 section 8.2.3).
-    pub(super) fn with_one_cookie(self) -> Self {
+    pub(in super::super) fn with_one_cookie(self) -> Self {
         let is_cookie = |field: &Field<'_>| super::is_name(field.name, "cookie");
         if self.iter().filter(is_cookie).count() < 2 {
             return self;
@@ -207,7 +207,7 @@ impl Fields {
     }
 
     /// Adds text that is no field.
-    pub(super) fn append(&mut self, bytes: &[u8]) -> Span {
+    pub(in super::super) fn append(&mut self, bytes: &[u8]) -> Span {
         let span = Span::new(self.text.len(), bytes.len());
         self.text.extend_from_slice(bytes);
         span

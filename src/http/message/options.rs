@@ -12,7 +12,7 @@ pub(in super::super) struct ConnectionOptions {
     keep_alive: bool,
     /// Whether fields are named that would be passed on otherwise.
     pub(in super::super) names_fields: bool,
-    pub(super) count: usize,
+    pub(in super::super) count: usize,
 }
 
 impl ConnectionOptions {
@@ -30,7 +30,7 @@ impl ConnectionOptions {
     }
 
     /// Whether the connection may stand after the response (RFC 9112 section 9.3).
-    pub(super) fn keeps_alive(self, is_http_11: bool) -> bool {
+    pub(in super::super) fn keeps_alive(self, is_http_11: bool) -> bool {
         !self.close && (is_http_11 || self.keep_alive)
     }
 

@@ -20,7 +20,7 @@ pub(in super::super) enum Framing {
 
 /// Fields that do not say where a body ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum FramingError {
+pub(in super::super) enum FramingError {
     /// They can be read in two ways, or not at all.
     Ambiguous(&'static str),
     /// A transfer coding other than chunked.
@@ -28,7 +28,7 @@ pub(super) enum FramingError {
 }
 
 /// What the fields alone say; `None` if they say nothing.
-pub(super) fn framing_of(
+pub(in super::super) fn framing_of(
     fields: &Fields,
     is_http_11: bool,
 ) -> Result<Option<Framing>, FramingError> {
