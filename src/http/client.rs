@@ -289,6 +289,15 @@ impl BodySource<'_> {
 }
 
 impl ResponseSink<'_> {
+    /// How much is read for it at a time. For a stream, no more than it takes at once: the rest would be held for as
+    /// long as the client likes, and for each of its streams.
+    pub(super) fn read_size(&self) -> BufferSize {
+        match self {
+            Self::Http1(_) => BufferSize::Long,
+            Self::Http2(_) => BufferSize::Short,
+        }
+    }
+
     /// Ready when the client has left.
     pub(super) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         match self {

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     config::{ClientTimeouts, PeerTimeouts},
-    net::{BufferPool, BufferSize, Timer},
+    net::{BufferPool, Timer},
     upstream::{Failure, FailureKind},
 };
 
@@ -366,7 +366,7 @@ impl HeadReader<'_> {
         let ResponseSource::Http1 { stream, input } = &mut self.source else {
             return Err(self.state.invalid("no text"));
         };
-        let state = self.state;
+        let (state, size) = (self.state, self.client.sink.read_size());
         loop {
             // At first there is nothing to parse.
             let parsed = match input.data() {
@@ -384,8 +384,7 @@ impl HeadReader<'_> {
                 Ok(None) => {}
                 Err(InvalidResponse(reason)) => return Err(state.invalid(reason)),
             }
-            let fill =
-                |cx: &mut Context<'_>| self.buffers.poll_fill(cx, stream, input, BufferSize::Long);
+            let fill = |cx: &mut Context<'_>| self.buffers.poll_fill(cx, stream, input, size);
             match poll_fn(fill).await.map_err(|error| state.failed(&error))? {
                 0 if !input.is_empty() => {
                     return Err(state.invalid("closed within the header"));

@@ -185,6 +185,13 @@ impl ResponseBody<'_> {
         }
     }
 
+    /// Gives memory back that nothing waits in.
+    pub(super) fn rest(&mut self, buffers: &BufferPool) {
+        if let Self::Http1 { input, .. } = self {
+            buffers.release(input);
+        }
+    }
+
     /// Whether all of it has been used.
     pub(super) fn is_done(&self) -> bool {
         match self {
@@ -206,6 +213,7 @@ impl ResponseBody<'_> {
         &mut self,
         cx: &mut Context<'_>,
         buffers: &BufferPool,
+        size: BufferSize,
     ) -> Poll<io::Result<()>> {
         match self {
             Self::Http1 {
@@ -213,7 +221,7 @@ impl ResponseBody<'_> {
                 input,
                 decoder,
             } => {
-                let n = ready!(buffers.poll_fill(cx, stream, input, BufferSize::Long))?;
+                let n = ready!(buffers.poll_fill(cx, stream, input, size))?;
                 if n == 0 {
                     decoder.end().map_err(|_| io::ErrorKind::UnexpectedEof)?;
                 }

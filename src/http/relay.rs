@@ -80,7 +80,10 @@ impl Relay<'_> {
             }
             // Framing alone is not worth a system call, and the head goes out before the wait.
             self.client.flush().await.map_err(|_| RelayError::Client)?;
-            self.client.room().await.map_err(|_| RelayError::Client)?;
+            if self.client.is_shared() {
+                self.peer.rest(self.buffers);
+                self.client.room().await.map_err(|_| RelayError::Client)?;
+            }
             self.receive().await?;
         }
         let trailers = self
@@ -94,8 +97,9 @@ impl Relay<'_> {
     /// Waits for more from the peer, and watches whether the client is still there.
     async fn receive(&mut self) -> Result<(), RelayError> {
         let mut deadline = None;
+        let size = self.client.output().sink.read_size();
         poll_fn(|cx| {
-            if let Poll::Ready(read) = self.peer.poll_more(cx, self.buffers) {
+            if let Poll::Ready(read) = self.peer.poll_more(cx, self.buffers, size) {
                 return Poll::Ready(read.map_err(|_| RelayError::Peer));
             }
             let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.patience);

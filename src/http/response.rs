@@ -207,9 +207,13 @@ impl<'c> Outbound<'c> {
         Ok(())
     }
 
+    /// Whether other responses share its connection.
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self.wire, Wire::Http2 { .. })
+    }
+
     /// Waits until the client takes more, before more is read for it.
     pub(super) async fn room(&mut self) -> io::Result<()> {
-        // A connection of its own holds up nobody but itself.
         let Wire::Http2 { output, .. } = &self.wire else {
             return Ok(());
         };

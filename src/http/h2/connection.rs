@@ -60,6 +60,9 @@ const MOST_ERRORS: usize = 200;
 /// How long a connection that is told to end may take to do so, once nothing is left to wait for.
 const LAST_CHANCE: Duration = Duration::from_secs(1);
 
+/// How long a client that was answered early may go on sending.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 /// A client's connection.
 pub(in super::super) struct H2Connection {
     pub(in super::super) client: Rc<H2Client>,
@@ -361,6 +364,10 @@ impl OpenStream {
         self.is_answered.set(output.body.is_some());
         if after == After::Reset {
             output.reset(Reason::INTERNAL_ERROR);
+        } else if output.is_ended && !client.input.is_done() {
+            // A client that is still sending hears of the answer before it is told to stop: some forget the one for the other.
+            let rest = Box::pin(client.input.drain());
+            client.timer.limit(Deadline::After(LAST_WORDS), rest).await;
         }
     }
 }

@@ -1,6 +1,9 @@
 //! A body that comes in frames of a stream: from a client or from a peer.
 
-use std::task::{Context, Poll, ready};
+use std::{
+    future::poll_fn,
+    task::{Context, Poll, ready},
+};
 
 use bytes::{Buf as _, Bytes};
 use h2::RecvStream;
@@ -31,6 +34,16 @@ impl Incoming {
     /// Whatever comes is no part of the message.
     pub(in super::super) fn ignore(&mut self) {
         self.is_ended = true;
+    }
+
+    /// Throws away what still comes, until the sender has sent all that it is allowed to or gives up.
+    pub(in super::super) async fn drain(&mut self) {
+        self.chunk = Bytes::new();
+        poll_fn(|cx| {
+            while let Some(Ok(_)) = ready!(self.stream.poll_data(cx)) {}
+            Poll::Ready(())
+        })
+        .await;
     }
 
     /// What was received and not yet used.

@@ -9,7 +9,7 @@ use super::heads::map_of;
 use crate::http::message::Fields;
 
 /// As much as may wait for the connection to take it: more would only be memory.
-pub(in super::super) const MOST_WAITING: usize = 64 << 10;
+pub(in super::super) const MOST_WAITING: usize = 32 << 10;
 
 /// The sending half of a stream, from behind the head.
 #[derive(Debug)]
