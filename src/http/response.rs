@@ -197,7 +197,7 @@ impl<'c> Outbound<'c> {
         } = self.output;
         while !payload.is_empty() {
             let send = poll_fn(|cx| match &mut output.borrow_mut().body {
-                Some(body) => body.poll_send(cx, payload, ends).map_err(broken),
+                Some(body) => body.poll_send(cx, payload, ends, timer).map_err(broken),
                 None => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
             });
             let sent = timer.limit(Deadline::After(patience), send).await;

@@ -206,7 +206,7 @@ impl<'r> Upload<'r> {
             }
             RequestSink::Http2(stream) => {
                 let ends = current.is_framed && self.trailers.is_none();
-                let send = poll_fn(|cx| stream.poll_send(cx, kept, ends));
+                let send = poll_fn(|cx| stream.poll_send(cx, kept, ends, timer));
                 let sent = timer.limit(Deadline::After(patience), send).await;
                 let n = sent
                     .ok_or(Failure::SEND_TIMEOUT)?

@@ -1,25 +1,38 @@
 //! A body that goes out in frames of a stream: to a client or to a peer.
 
-use std::task::{Context, Poll, ready};
+use std::{
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use h2::SendStream;
+use tokio::time::Instant;
 
 use super::heads::map_of;
-use crate::http::message::Fields;
+use crate::{http::message::Fields, net::Timer};
 
 /// As much as may wait for the connection to take it: more would only be memory.
 pub(in super::super) const MOST_WAITING: usize = 32 << 10;
+/// Room for less than this is waited for a little longer. Whoever fills every gap sends ever smaller frames, for each
+/// makes a gap of its own size (the silly window syndrome, RFC 1122 section 4.2.3.4).
+const WORTHWHILE: usize = 8 << 10;
+const LITTLE: Duration = Duration::from_millis(10);
 
 /// The sending half of a stream, from behind the head.
 #[derive(Debug)]
 pub(in super::super) struct Outgoing {
     stream: SendStream<Bytes>,
+    /// How long a gap is not filled.
+    held_until: Option<Instant>,
 }
 
 impl Outgoing {
     pub(in super::super) fn new(stream: SendStream<Bytes>) -> Self {
-        Self { stream }
+        Self {
+            stream,
+            held_until: None,
+        }
     }
 
     /// Polls for some of `bytes` to be taken; `ends` says that nothing follows them.
@@ -28,9 +41,25 @@ impl Outgoing {
         cx: &mut Context<'_>,
         bytes: &[u8],
         ends: bool,
+        timer: &Timer,
     ) -> Poll<Result<usize, h2::Error>> {
         self.stream.reserve_capacity(bytes.len().min(MOST_WAITING));
-        ready!(self.poll_capacity(cx))?;
+        while self.stream.capacity() < bytes.len().min(WORTHWHILE) {
+            match self.stream.poll_capacity(cx) {
+                Poll::Ready(room) => {
+                    room.unwrap_or_else(closed)?;
+                }
+                Poll::Pending if self.stream.capacity() == 0 => return Poll::Pending,
+                Poll::Pending => {
+                    let until = self
+                        .held_until
+                        .get_or_insert_with(|| Instant::now() + LITTLE);
+                    ready!(timer.poll_passed(cx, *until));
+                    break;
+                }
+            }
+        }
+        self.held_until = None;
         let n = self.stream.capacity().min(bytes.len());
         let part = Bytes::copy_from_slice(&bytes[..n]);
         self.stream.send_data(part, ends && n == bytes.len())?;
@@ -45,16 +74,8 @@ impl Outgoing {
         if self.stream.capacity() == 0 {
             self.stream.reserve_capacity(1);
         }
-        self.poll_capacity(cx)
-    }
-
-    fn poll_capacity(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
         while self.stream.capacity() == 0 {
-            match ready!(self.stream.poll_capacity(cx)) {
-                Some(room) => drop(room?),
-                // Closed, and the reason has been taken already.
-                None => return Poll::Ready(Err(h2::Reason::STREAM_CLOSED.into())),
-            }
+            ready!(self.stream.poll_capacity(cx)).unwrap_or_else(closed)?;
         }
         Poll::Ready(Ok(()))
     }
@@ -76,4 +97,9 @@ impl Outgoing {
     pub(in super::super) fn reset(&mut self, reason: h2::Reason) {
         self.stream.send_reset(reason);
     }
+}
+
+/// The stream has ended, and its reason has been taken already.
+fn closed<T>() -> Result<T, h2::Error> {
+    Err(h2::Reason::STREAM_CLOSED.into())
 }
