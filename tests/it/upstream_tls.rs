@@ -68,6 +68,18 @@ async fn a_connection_survives_a_reload() {
 }
 
 #[tokio::test]
+async fn a_connection_is_not_used_for_a_server_of_another_name_at_the_same_address() {
+    let authority = Authority::new();
+    let peer = TlsPeer::start(shows(&authority.server(&["localhost"])), "hello").await;
+    let keys = format!("tls = {{ ca = \"{}\" }}", authority.path());
+    let by_name = peer.server().replace("127.0.0.1", "localhost");
+    let mut proxy = Proxy::start(&app(&[by_name], &keys)).await;
+    assert_eq!(proxy.get("/").await.text(), "hello");
+    proxy.reload(&app(&[peer.server()], &keys)).await;
+    assert_eq!(proxy.get("/").await.status, 502);
+}
+
+#[tokio::test]
 async fn long_bodies_pass_both_ways() {
     let (authority, identity) = internal();
     let peer = TlsPeer::start(shows(&identity), "").await;

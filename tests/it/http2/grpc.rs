@@ -6,8 +6,8 @@ use http::{HeaderMap, Request};
 use tokio::time::Instant;
 
 use crate::support::backend::Backend;
-use crate::support::behaviour::{closes_before_answer, never_answers};
-use crate::support::http2::{Http2, head, request};
+use crate::support::behaviour::{Behaviour, closes_before_answer, never_answers};
+use crate::support::http2::{Http2, answer, head, request};
 use crate::support::proxy::{Proxy, app};
 
 use super::H2C;
@@ -55,6 +55,22 @@ async fn a_server_that_breaks_off_is_unavailable() {
     let answer = head(response).await.expect("an answer");
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.headers()["grpc-status"], "14");
+}
+
+#[tokio::test]
+async fn a_server_that_breaks_off_within_the_answer_is_unavailable_in_the_trailers() {
+    let cut = "HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
+    let cuts = Behaviour::new(move |mut peer| async move {
+        peer.request().await?;
+        peer.send(cut).await
+    });
+    let backend = Backend::start(cuts).await;
+    let proxy = Proxy::start_with(H2C, &app(&[backend.server()], "")).await;
+    let mut client = Http2::connect(proxy.addr()).await;
+    let (response, _) = client.start(call(&[]), true).await;
+    let answer = answer(response).await;
+    assert_eq!((answer.status, answer.text().as_str()), (200, "hello"));
+    assert_eq!(answer.trailer("grpc-status"), Some("14"));
 }
 
 #[tokio::test]

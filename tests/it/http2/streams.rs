@@ -7,7 +7,10 @@ use h2::Reason;
 use h2::client::Builder;
 
 use crate::support::backend::Backend;
-use crate::support::behaviour::{Behaviour, Gate};
+use crate::support::behaviour::{Behaviour, Gate, early_413};
+use crate::support::frame::{encode, flag, kind};
+use crate::support::frames::Frames;
+use crate::support::hpack;
 use crate::support::http2::{Http2, answer, head, request, rest};
 use crate::support::proxy::{Proxy, app, file};
 use crate::support::temp::TempFile;
@@ -220,4 +223,28 @@ async fn a_download_at_a_slow_pace_is_not_given_up() {
         freed.expect("what has come can be released");
     }
     assert_eq!(length, BIG);
+}
+
+#[tokio::test]
+async fn a_client_that_is_answered_early_is_not_stopped_before_it_has_heard_so() {
+    let backend = Backend::start(early_413()).await;
+    let proxy = Proxy::start_with(H2C, &app(&[backend.server()], "")).await;
+    let mut client = Frames::connect(proxy.addr()).await;
+    let post = [(":method", "POST"), (":scheme", "http"), (":path", "/")];
+    let head = hpack::block(&[&post[..], &[(":authority", "app.example")]].concat());
+    client
+        .send(encode(kind::HEADERS, flag::END_HEADERS, 1, &head))
+        .await;
+    assert_eq!(client.answer(1).await.0, 413);
+    client
+        .send(encode(kind::DATA, flag::END_STREAM, 1, b"the rest"))
+        .await;
+    client.send(encode(kind::PING, 0, 0, b"12345678")).await;
+    loop {
+        let frame = client.next().await.expect("the connection goes on");
+        assert_ne!((frame.kind, frame.stream), (kind::RST_STREAM, 1));
+        if frame.kind == kind::PING {
+            break;
+        }
+    }
 }
