@@ -162,18 +162,31 @@ fn check_redirect(route: &Route, config: &Config, faults: &Faults) {
     let Action::Redirect { to, .. } = &route.action else {
         return;
     };
-    let is_same_url = matches!(
-        to.parts.as_slice(),
-        [Part::Literal(scheme), Part::Variable(Variable::Host), .., Part::Variable(Variable::RequestUri)]
-            if scheme == "https://"
-    );
+    let port = match to.parts.as_slice() {
+        [
+            Part::Literal(scheme),
+            Part::Variable(Variable::Host),
+            rest @ ..,
+        ] if scheme == "https://" => match rest {
+            [Part::Variable(Variable::RequestUri)] => Some(443),
+            [Part::Literal(port), Part::Variable(Variable::RequestUri)] => {
+                port.strip_prefix(':').and_then(|port| port.parse().ok())
+            }
+            _ => None,
+        },
+        _ => None,
+    };
+    let is_there = |listener: &&Listener| {
+        let mut ports = listener.bind.iter().map(|bind| bind.port());
+        listener.tls.is_some() && ports.any(|bound| Some(bound) == port)
+    };
     let is_for = |listener: &&Listener| {
         let name = listener.name.as_ref().map(|name| name.as_str());
         let mut wanted = route.listeners.iter();
         route.listeners.is_empty() || wanted.any(|wanted| Some(wanted.as_str()) == name)
     };
     let mut listeners = config.listeners.iter().filter(is_for);
-    if is_same_url && let Some(listener) = listeners.find(|listener| listener.tls.is_some()) {
+    if let Some(listener) = listeners.find(is_there) {
         faults.push(
             Diagnostic::warning(
                 route.path.span.clone(),

@@ -73,7 +73,8 @@ impl Alpn {
 }
 
 impl ListenerTls {
-    /// Whether a client that was let in by `other` would be let in by this, and known as the same.
+    /// Whether a client that was let in by `other` would be let in by this, and known as the same, as far as its
+    /// certificate goes.
     pub fn admits_like(&self, other: &Self) -> bool {
         let certificates = |tls: &Self| {
             let authorities = tls.client_ca.as_ref();
@@ -208,7 +209,10 @@ impl PeerTls {
 
     /// Whether it leads to the same connections as `other`.
     pub fn is_same(&self, other: &Self) -> bool {
-        let anchors = |tls: &Self| tls.authorities.as_ref().map(|all| all.roots.roots.clone());
+        let anchors = |tls: &Self| {
+            let authorities = tls.authorities.as_ref();
+            authorities.map(|all| (all.roots.roots.clone(), all.certificates.clone()))
+        };
         let chain = |tls: &Self| {
             let identity = tls.identity.as_ref();
             identity.map(|identity| identity.certified.cert.clone())

@@ -87,6 +87,7 @@ impl Forwarding<'_, '_, '_> {
                 limits: &self.forward.pool.config().keepalive,
                 timer: self.client.timer(),
                 patience: self.forward.timeouts.connect,
+                silence: self.forward.timeouts.send,
             };
             let connecting = self.exchange.context.multiplexed.slot(&way);
             let (slot, is_reused) = unless_gone(self.client, now, connecting).await?;
@@ -227,5 +228,7 @@ fn may_be_replaced(error: &TryError, upload: &Upload<'_>, is_safe_twice: bool) -
     else {
         return false;
     };
-    failure.kind == FailureKind::Error && upload.is_replayable() && (is_safe_twice || !failure.sent)
+    matches!(failure.kind, FailureKind::Error | FailureKind::Lost)
+        && upload.is_replayable()
+        && (is_safe_twice || !failure.sent)
 }

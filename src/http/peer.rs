@@ -185,13 +185,6 @@ impl ResponseBody<'_> {
         }
     }
 
-    /// Gives memory back that nothing waits in.
-    pub(super) fn rest(&mut self, buffers: &BufferPool) {
-        if let Self::Http1 { input, .. } = self {
-            buffers.release(input);
-        }
-    }
-
     /// Whether all of it has been used.
     pub(super) fn is_done(&self) -> bool {
         match self {

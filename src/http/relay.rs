@@ -80,10 +80,6 @@ impl Relay<'_> {
             }
             // Framing alone is not worth a system call, and the head goes out before the wait.
             self.client.flush().await.map_err(|_| RelayError::Client)?;
-            if self.client.is_shared() {
-                self.peer.rest(self.buffers);
-                self.client.room().await.map_err(|_| RelayError::Client)?;
-            }
             self.receive().await?;
         }
         let trailers = self
@@ -136,7 +132,11 @@ pub(super) async fn while_sending(
             is_sending = false;
             match sent {
                 Err(UploadError::Client(_)) if is_stream => {
-                    return Poll::Ready(Err(RelayError::Upload));
+                    // An answer that is there as a whole is worth more.
+                    return match relay.as_mut().poll(cx) {
+                        Poll::Pending => Poll::Ready(Err(RelayError::Upload)),
+                        relayed => relayed,
+                    };
                 }
                 Err(UploadError::Peer(failure))
                     if is_stream && failure.kind == FailureKind::Timeout =>

@@ -206,27 +206,6 @@ impl<'c> Outbound<'c> {
         output.borrow_mut().is_ended |= ends;
         Ok(())
     }
-
-    /// Whether other responses share its connection.
-    pub(super) fn is_shared(&self) -> bool {
-        matches!(self.wire, Wire::Http2 { .. })
-    }
-
-    /// Waits until the client takes more, before more is read for it.
-    pub(super) async fn room(&mut self) -> io::Result<()> {
-        let Wire::Http2 { output, .. } = &self.wire else {
-            return Ok(());
-        };
-        let ClientOutput {
-            timer, patience, ..
-        } = self.output;
-        let room = poll_fn(|cx| match &mut output.borrow_mut().body {
-            Some(body) => body.poll_room(cx).map_err(broken),
-            None => Poll::Ready(Ok(())),
-        });
-        let room = timer.limit(Deadline::After(patience), room).await;
-        room.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
-    }
 }
 
 /// Sends the head of an HTTP/2 response, if it is not sent yet.

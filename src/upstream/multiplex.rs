@@ -51,7 +51,8 @@ const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS as u32;
 const LARGEST_HEAD: u32 = 64 << 10;
 const MOST_WAITING: usize = 64 << 10;
 
-/// How long a peer's system may leave what it was sent without an answer.
+/// How long a peer's system may leave what it was sent, or a question whether it is there, without an answer. One that
+/// answers and takes nothing has at least as long as the file says.
 const VANISHED: Duration = Duration::from_secs(30);
 
 /// How a request comes to a peer.
@@ -67,6 +68,8 @@ pub struct Way<'w> {
     pub timer: &'w Timer,
     /// For a connection that has to be made.
     pub patience: Duration,
+    /// For bytes that the peer does not take.
+    pub silence: Duration,
 }
 
 /// HTTP/2 connections of one worker, by peer.
@@ -305,7 +308,7 @@ async fn connect(way: &Way<'_>) -> Result<Connection, Failure> {
         .transport
         .connect(way.lease, way.timer, deadline)
         .await?;
-    stream.give_up_after(VANISHED);
+    stream.give_up_after(VANISHED.max(way.silence));
     let shaking = Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)

@@ -2,7 +2,8 @@
 //!
 //! The rule protects what a request may do twice: POST, PATCH and LOCK are never sent to a second
 //! peer once a byte of them went to the first, unless the operator says so. A connection that could
-//! not be made sent nothing, and may be followed by another for every method.
+//! not be made sent nothing, and a peer of HTTP/2 may say that it has not looked at a stream: both may
+//! be followed by another try for every method.
 
 use std::time::Duration;
 

@@ -213,9 +213,12 @@ impl Life<'_> {
         false
     }
 
-    /// Whether no stream is open, and none has anything left to send.
+    /// Whether no stream is open, and none has anything left to send that the client may still take.
     fn is_idle(&self) -> bool {
-        self.client.open.get() == 0 && !self.connection.has_streams()
+        let patience = self.site.timeouts.send;
+        self.client.open.get() == 0
+            && (!self.connection.has_streams()
+                || self.client.idle_since.get().elapsed() >= patience)
     }
 
     /// Ready when the client has been waited for long enough.

@@ -26,6 +26,9 @@ use crate::net::{Buffer, Io, Stream};
 /// A connection whose frames are counted.
 #[derive(Debug)]
 pub(super) struct Guarded {
+    stream: Rc<Stream>,
+    /// Bytes of TLS that had left when it was last looked.
+    sent: u64,
     io: Io,
     /// Bytes that were read before it was known that they are HTTP/2.
     ahead: Buffer,
@@ -60,23 +63,24 @@ impl Guarded {
     /// Guards `stream`, of which `ahead` has been read.
     pub(super) fn new(stream: Rc<Stream>, ahead: Buffer, seen: &Rc<Seen>) -> Self {
         Self {
-            io: Io::new(stream),
+            io: Io::new(Rc::clone(&stream)),
+            stream,
+            sent: 0,
             ahead,
             frames: Frames::new(seen),
             seen: Rc::clone(seen),
         }
     }
 
-    fn note_written<T>(&self, written: &Poll<io::Result<T>>) {
-        let stalled = match written {
+    /// Notes since when the client takes nothing. Records that leave one by one are progress, too.
+    fn note_written<T>(&mut self, written: &Poll<io::Result<T>>) {
+        let sent = self.stream.sent_inside_tls();
+        let moves = std::mem::replace(&mut self.sent, sent) != sent;
+        let since = self.seen.stalled_since.get().filter(|_| !moves);
+        self.seen.stalled_since.set(match written {
             Poll::Ready(_) => None,
-            Poll::Pending => self
-                .seen
-                .stalled_since
-                .get()
-                .or_else(|| Some(Instant::now())),
-        };
-        self.seen.stalled_since.set(stalled);
+            Poll::Pending => since.or_else(|| Some(Instant::now())),
+        });
     }
 }
 

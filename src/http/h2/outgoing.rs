@@ -14,7 +14,7 @@ use crate::{http::message::Fields, net::Timer};
 
 /// As much as may wait for the connection to take it: more would only be memory.
 pub(in super::super) const MOST_WAITING: usize = 32 << 10;
-/// Room for less than this is waited for a little longer. Whoever fills every gap sends ever smaller frames, for each
+/// Room for less than this, and than half of what there was at most, is waited for a little longer. Whoever fills every gap sends ever smaller frames, for each
 /// makes a gap of its own size (the silly window syndrome, RFC 1122 section 4.2.3.4).
 const WORTHWHILE: usize = 8 << 10;
 const LITTLE: Duration = Duration::from_millis(10);
@@ -25,6 +25,8 @@ pub(in super::super) struct Outgoing {
     stream: SendStream<Bytes>,
     /// How long a gap is not filled.
     held_until: Option<Instant>,
+    /// The most room that there ever was.
+    most_room: usize,
 }
 
 impl Outgoing {
@@ -32,6 +34,7 @@ impl Outgoing {
         Self {
             stream,
             held_until: None,
+            most_room: 0,
         }
     }
 
@@ -44,7 +47,13 @@ impl Outgoing {
         timer: &Timer,
     ) -> Poll<Result<usize, h2::Error>> {
         self.stream.reserve_capacity(bytes.len().min(MOST_WAITING));
-        while self.stream.capacity() < bytes.len().min(WORTHWHILE) {
+        loop {
+            let room = self.stream.capacity();
+            self.most_room = self.most_room.max(room);
+            let worthwhile = WORTHWHILE.min(self.most_room / 2).max(1);
+            if room >= bytes.len().min(worthwhile) {
+                break;
+            }
             match self.stream.poll_capacity(cx) {
                 Poll::Ready(room) => {
                     room.unwrap_or_else(closed)?;
@@ -64,20 +73,6 @@ impl Outgoing {
         let part = Bytes::copy_from_slice(&bytes[..n]);
         self.stream.send_data(part, ends && n == bytes.len())?;
         Poll::Ready(Ok(n))
-    }
-
-    /// Polls for the other side to take anything at all.
-    pub(in super::super) fn poll_room(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), h2::Error>> {
-        if self.stream.capacity() == 0 {
-            self.stream.reserve_capacity(1);
-        }
-        while self.stream.capacity() == 0 {
-            ready!(self.stream.poll_capacity(cx)).unwrap_or_else(closed)?;
-        }
-        Poll::Ready(Ok(()))
     }
 
     /// Ends the stream, with trailer fields if there are any.

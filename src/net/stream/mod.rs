@@ -268,11 +268,13 @@ impl Stream {
         let _ = self.with_options(|socket| socket.set_linger(Some(Duration::ZERO)));
     }
 
-    /// Has the kernel give the connection up when what was written, or a sign of life, is not answered for so long.
+    /// Has the kernel give the connection up when what was written is not taken, or a question whether the other side
+    /// is there not answered, for so long (TCP_USER_TIMEOUT).
     pub fn give_up_after(&self, patience: Duration) {
         let alive = TcpKeepalive::new()
-            .with_time(patience)
-            .with_interval(patience / 3);
+            .with_time(patience / 3)
+            // The limit ends it, and several questions must fit before that: one may be lost.
+            .with_interval(patience / 6);
         // A system that knows no such thing waits as long as it always does.
         let _ = self.with_options(|socket| {
             socket.set_tcp_keepalive(&alive)?;

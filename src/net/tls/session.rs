@@ -229,7 +229,7 @@ impl Session {
         }
     }
 
-    /// Ready when plaintext waits or nothing more will come.
+    /// Whether plaintext waits or nothing more will come.
     pub(in super::super) fn has_news(&self) -> bool {
         self.plaintext > 0 || self.is_ended
     }

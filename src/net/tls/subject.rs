@@ -15,14 +15,32 @@ fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
     let number = attribute.attr_type().to_id_string();
     let kind = kind(&number);
     match attribute.as_str() {
-        Ok(value) => format!("{kind}={}", escaped(value)),
-        // A value that is no text is shown by its bytes (section 2.4).
-        Err(_) => {
-            let bytes = attribute.as_slice();
-            let digits: String = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
+        Ok(value) if kind != number => format!("{kind}={}", escaped(value)),
+        // A value that is no text, or of a type without a name, is shown by its encoding (section 2.4).
+        _ => {
+            let encoded = encoding(attribute);
+            let digits: String = encoded.iter().map(|byte| format!("{byte:02X}")).collect();
             format!("{kind}=#{digits}")
         }
     }
+}
+
+/// The value in DER: tag, length, content.
+fn encoding(attribute: &AttributeTypeAndValue<'_>) -> Vec<u8> {
+    let content = attribute.as_slice();
+    let tag = u8::try_from(attribute.attr_value().tag().0).unwrap_or_default();
+    let mut encoded = vec![tag];
+    let length = content.len().to_be_bytes();
+    let significant = &length[length
+        .iter()
+        .position(|byte| *byte != 0)
+        .unwrap_or(length.len() - 1)..];
+    if content.len() >= 0x80 {
+        encoded.push(0x80 | u8::try_from(significant.len()).unwrap_or_default());
+    }
+    encoded.extend_from_slice(significant);
+    encoded.extend_from_slice(content);
+    encoded
 }
 
 /// The short names of section 3; others are known by their number.

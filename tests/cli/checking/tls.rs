@@ -217,7 +217,7 @@ fn redirecting(to: &str, keys: &str) -> String {
 
 #[test]
 fn a_redirect_to_https_for_clients_that_are_there_is_a_warning() {
-    for to in ["https", "https://$host$request_uri"] {
+    for to in ["https", "https://$host:8443$request_uri"] {
         let checked = check(&redirecting(to, ""));
         checked.is("good, with 1 warning");
         checked.tells(
@@ -232,7 +232,12 @@ fn a_redirect_to_https_for_clients_that_are_there_is_a_warning() {
 fn a_redirect_to_https_that_leads_elsewhere_is_none() {
     let others = "listeners = [\"http\"]";
     check(&redirecting("https", others)).is("good");
-    check(&redirecting("https://other.example$request_uri", "")).is("good");
+    for elsewhere in [
+        "https://other.example$request_uri",
+        "https://$host$request_uri",
+    ] {
+        check(&redirecting(elsewhere, "")).is("good");
+    }
 }
 
 #[test]

@@ -234,3 +234,41 @@ async fn what_no_server_of_http_2_was_there_for_goes_to_the_other_whatever_its_m
         assert_eq!(good.calls()[0].body, b"body");
     }
 }
+
+/// A server whose first connection breaks, without a word, when the second request has come on it; as an element of
+/// `servers`.
+async fn breaks_once() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let addr = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        let (first, _) = listener.accept().await.expect("a connection");
+        let _ = answers(first, 1).await;
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answers(stream, usize::MAX));
+        }
+    });
+    format!("\"{addr}\"")
+}
+
+/// Answers `x` to so many requests, and closes when there is another.
+async fn answers(stream: TcpStream, most: usize) -> Result<(), h2::Error> {
+    let mut connection = h2::server::handshake(stream).await?;
+    for _ in 0..most {
+        let Some(accepted) = connection.accept().await else {
+            return Ok(());
+        };
+        let (_, mut respond) = accepted?;
+        let mut body = respond.send_response(http::Response::new(()), false)?;
+        body.send_data(bytes::Bytes::from_static(b"x"), true)?;
+    }
+    connection.accept().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_used_connection_that_breaks_is_replaced_unnoticed() {
+    let proxy = Proxy::start(&pool(&[breaks_once().await], "")).await;
+    for _ in 0..3 {
+        assert_eq!(proxy.get("/").await.text(), "x");
+    }
+}
