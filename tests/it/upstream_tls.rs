@@ -2,7 +2,7 @@
 
 use crate::support::backend::Backend;
 use crate::support::behaviour::ok;
-use crate::support::certs::{Authority, Identity};
+use crate::support::certs::{Authority, Identity, self_signed};
 use crate::support::proxy::{Proxy, app};
 use crate::support::tls_peer::{TlsPeer, asks, shows};
 
@@ -65,6 +65,23 @@ async fn a_connection_survives_a_reload() {
         proxy.reload(&rest).await;
     }
     assert_eq!(peer.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_signed_for_itself_is_believed_if_its_certificate_is_named() {
+    let identity = self_signed(&[NAME]);
+    let peer = TlsPeer::start(shows(&identity), "hello").await;
+    let stranger = self_signed(&[NAME]);
+    for (trusted, name, status) in [
+        (&identity, NAME, 200),
+        (&identity, "other.internal", 502),
+        (&stranger, NAME, 502),
+    ] {
+        let ca = trusted.cert_file();
+        let keys = format!("ca = \"{ca}\", server_name = \"{name}\"");
+        let proxy = before(&[&peer], &keys).await;
+        assert_eq!(proxy.get("/").await.status, status, "{name}");
+    }
 }
 
 #[tokio::test]

@@ -41,10 +41,7 @@ impl TlsClient {
     pub fn new(tls: &PeerTls, protocol: Alpn) -> Result<Self, Error> {
         let builder =
             ClientConfig::builder_with_provider(crypto()).with_safe_default_protocol_versions()?;
-        let verifier: Arc<dyn ServerCertVerifier> = match &tls.authorities {
-            Some(authorities) => Arc::new(Vouched::new(Arc::clone(authorities))?),
-            None => Arc::new(Anybody::new()),
-        };
+        let verifier = Arc::new(Verifier::new(tls.authorities.as_ref())?);
         let builder = builder
             .dangerous()
             .with_custom_certificate_verifier(verifier);
@@ -79,21 +76,30 @@ impl TlsClient {
     }
 }
 
-/// A server is believed if an authority vouches for it, or if its very certificate stands among theirs:
-/// one that a server has signed for itself is often marked as an authority's, which no chain may end with.
+/// Who is believed to be a server.
+///
+/// Whoever an authority vouches for, or whose very certificate stands among theirs: one that a server has
+/// signed for itself is often marked as an authority's, which no chain may end with. With `verify =
+/// false`, anybody. Signatures are checked all the same, for a server that cannot sign for its own
+/// certificate is broken.
 #[derive(Debug)]
-struct Vouched {
-    chain: Arc<WebPkiServerVerifier>,
-    authorities: Arc<Authorities>,
+struct Verifier {
+    /// `None`: anybody.
+    vouched: Option<(Arc<WebPkiServerVerifier>, Arc<Authorities>)>,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl Vouched {
-    fn new(authorities: Arc<Authorities>) -> Result<Self, Error> {
-        let roots = Arc::clone(&authorities.roots);
-        let chain = WebPkiServerVerifier::builder_with_provider(roots, crypto()).build();
+impl Verifier {
+    fn new(authorities: Option<&Arc<Authorities>>) -> Result<Self, Error> {
+        let vouched = authorities.map(|authorities| {
+            let roots = Arc::clone(&authorities.roots);
+            let chain = WebPkiServerVerifier::builder_with_provider(roots, crypto()).build();
+            let chain = chain.map_err(|error| Error::General(error.to_string()))?;
+            Ok::<_, Error>((chain, Arc::clone(authorities)))
+        });
         Ok(Self {
-            chain: chain.map_err(|error| Error::General(error.to_string()))?,
-            authorities,
+            vouched: vouched.transpose()?,
+            algorithms: crypto().signature_verification_algorithms,
         })
     }
 }
@@ -118,7 +124,7 @@ fn verify_itself(
     Ok(ServerCertVerified::assertion())
 }
 
-impl ServerCertVerifier for Vouched {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -127,10 +133,11 @@ impl ServerCertVerifier for Vouched {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified = self
-            .chain
-            .verify_server_cert(certificate, intermediates, name, ocsp, now);
-        if verified.is_err() && self.authorities.certificates.contains(certificate) {
+        let Some((chain, authorities)) = &self.vouched else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        let verified = chain.verify_server_cert(certificate, intermediates, name, ocsp, now);
+        if verified.is_err() && authorities.certificates.contains(certificate) {
             return verify_itself(certificate, name, now);
         }
         verified
@@ -142,8 +149,7 @@ impl ServerCertVerifier for Vouched {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.chain
-            .verify_tls12_signature(message, certificate, signature)
+        verify_tls12_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -152,57 +158,10 @@ impl ServerCertVerifier for Vouched {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.chain
-            .verify_tls13_signature(message, certificate, signature)
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chain.supported_verify_schemes()
-    }
-}
-
-/// `verify = false`: whoever answers is believed to be the server. Signatures are still checked, for
-/// a server that cannot sign for its own certificate is broken.
-#[derive(Debug)]
-struct Anybody(WebPkiSupportedAlgorithms);
-
-impl Anybody {
-    fn new() -> Self {
-        Self(crypto().signature_verification_algorithms)
-    }
-}
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
+        self.algorithms.supported_schemes()
     }
 }

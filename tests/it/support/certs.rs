@@ -81,6 +81,20 @@ impl Authority {
     }
 }
 
+/// As `openssl req -x509` makes it: signed by itself, marked as an authority's, and for a server with these names.
+pub(crate) fn self_signed(names: &[&str]) -> Identity {
+    let mut params = params(names[0], names);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().expect("a key");
+    let certificate = params.self_signed(&key).expect("a certificate");
+    Identity {
+        cert: written(&certificate.pem()),
+        key: written(&key.serialize_pem()),
+        certificate: certificate.der().clone(),
+        private: key.serialize_der(),
+    }
+}
+
 fn params(common_name: &str, names: &[&str]) -> CertificateParams {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut params = CertificateParams::new(names).expect("names as they should be");
