@@ -200,6 +200,8 @@ impl Multiplexed {
     /// A [`Failure`] that sent nothing.
     pub async fn slot(&self, way: &Way<'_>) -> Result<(Slot, bool), Failure> {
         let mut is_reused = true;
+        // Whoever makes the connection may give up, and the next one begin anew.
+        let deadline = Deadline::At(Instant::now() + way.patience);
         loop {
             let (slot, making) = self.find(way);
             if let Some(slot) = slot {
@@ -208,7 +210,8 @@ impl Multiplexed {
             is_reused = false;
             match making {
                 Some(making) => {
-                    making.over.notified().await;
+                    let over = way.timer.limit(deadline, making.over.notified());
+                    over.await.ok_or(Failure::CONNECT_TIMEOUT)?;
                     if let Some(failure) = making.failure.get() {
                         return Err(failure);
                     }
