@@ -43,6 +43,7 @@ pub struct Server {
     workers: Vec<Worker>,
     resolver: Arc<Resolver>,
     access: AccessLog,
+    troubles: Arc<Troubles>,
     bound: Mutex<Vec<Bound>>,
     is_ending: AtomicBool,
     /// Held by the reload that is under way.
@@ -113,6 +114,7 @@ impl Server {
             workers,
             resolver,
             access,
+            troubles,
             bound: Mutex::default(),
             is_ending: AtomicBool::new(false),
             reloading: tokio::sync::Mutex::default(),
@@ -126,6 +128,11 @@ impl Server {
     /// The addresses that are listened on, in the file's order, with the ports that the system chose.
     pub fn listen_addrs(&self) -> Vec<SocketAddr> {
         self.bound().iter().map(|bound| bound.actual).collect()
+    }
+
+    /// What has gone wrong on clients' connections since the start.
+    pub fn troubles(&self) -> &Troubles {
+        &self.troubles
     }
 
     /// Serves `config` from now on. Keep-alive connections follow with their next request, and those

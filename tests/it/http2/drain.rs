@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, interval};
 
 use crate::support::backend::Backend;
-use crate::support::behaviour::Behaviour;
+use crate::support::behaviour::once_with;
 use crate::support::frame::{PREFACE, flag, get, kind, setting, settings, window_update};
 use crate::support::frames::Frames;
 use crate::support::proxy::{Proxy, says};
@@ -63,14 +63,7 @@ async fn slowly(client: &mut Frames) -> Vec<u8> {
 
 #[tokio::test]
 async fn the_tail_of_a_big_answer_is_not_lost_to_a_client_that_still_talks() {
-    let backend = Backend::start(Behaviour::new(|mut peer| async move {
-        peer.request().await?;
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n");
-        peer.send(head).await?;
-        peer.send(long_body(LENGTH)).await?;
-        peer.until_closed().await
-    }))
-    .await;
+    let backend = Backend::start(once_with(long_body(LENGTH))).await;
     let proxy = before(&backend).await;
     let mut client = Frames::connect(proxy.addr()).await;
     let roomy = settings(&[(setting::INITIAL_WINDOW_SIZE, ROOM)]);

@@ -51,6 +51,9 @@ async fn is_sent_away(
     let is_right = matches!(verdict, Verdict::GoAway(code) if codes.contains(&code));
     assert!(is_right, "{verdict:?}");
     client.ends().await;
+    if codes == CALM {
+        assert_eq!(proxy.troubles(), (0, 1), "a flood is counted");
+    }
     assert_eq!(other.get("/").await.status, 200);
     let mut new = Http2::connect(proxy.addr()).await;
     assert_eq!(new.get("/").await.status, 200);

@@ -221,6 +221,20 @@ pub(crate) fn early_413() -> Behaviour {
     })
 }
 
+/// Answers one request with this body, and stays until the other side goes.
+pub(crate) fn once_with(body: Vec<u8>) -> Behaviour {
+    Behaviour::new(move |mut peer| {
+        let body = body.clone();
+        async move {
+            peer.request().await?;
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+            peer.send(head).await?;
+            peer.send(body).await?;
+            peer.until_closed().await
+        }
+    })
+}
+
 /// A head of more than a megabyte.
 pub(crate) fn huge_headers() -> Behaviour {
     let line = format!("X-Filler: {}\r\n", "x".repeat(1000));

@@ -69,6 +69,12 @@ impl Proxy {
             .await
     }
 
+    /// What has gone wrong on clients' connections: handshakes, and floods of frames.
+    pub(crate) fn troubles(&self) -> (u64, u64) {
+        let troubles = self.0.troubles();
+        (troubles.handshakes.total(), troubles.h2_floods.total())
+    }
+
     /// To one listener and the routes and pools of `rest`.
     pub(crate) async fn reload(&mut self, rest: &str) {
         let reloaded = self.try_reload(&file("", "", rest)).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::backend::Backend;
-use crate::support::behaviour::{Behaviour, chunked_with_trailers, echo_body, echo_request};
+use crate::support::behaviour::{chunked_with_trailers, echo_body, echo_request, once_with};
 use crate::support::client::{get, request};
 use crate::support::http2::{self, Http2};
 use crate::support::secure::{Secure, handshake, offering};
@@ -59,14 +59,7 @@ async fn bodies_of_the_size_of_a_record_pass() {
 #[tokio::test]
 async fn a_slow_reader_gets_all() {
     const LENGTH: usize = 4_000_000;
-    let backend = Backend::start(Behaviour::new(|mut peer| async move {
-        peer.request().await?;
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n");
-        peer.send(head).await?;
-        peer.send(long_body(LENGTH)).await?;
-        peer.until_closed().await
-    }))
-    .await;
+    let backend = Backend::start(once_with(long_body(LENGTH))).await;
     let (proxy, config) = before(&backend).await;
     let mut client = Secure::connect(proxy.addr(), NAME, &config).await;
     client.send(get("/")).await;

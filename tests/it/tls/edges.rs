@@ -47,6 +47,7 @@ async fn clear_text_is_not_answered_and_does_not_hang() {
         let text = String::from_utf8_lossy(&rest);
         assert!(!text.contains(" 200 "), "{text:?}");
     }
+    assert_eq!(proxy.troubles(), (4, 0), "failed handshakes are counted");
     let config = Arc::new(config);
     let mut client = Secure::connect(proxy.addr(), NAME, &config).await;
     assert_eq!(client.exchange(get("/")).await.text(), "x");
