@@ -103,6 +103,23 @@ async fn a_server_that_takes_one_at_a_time_gets_all() {
 }
 
 #[tokio::test]
+async fn what_has_no_room_on_one_connection_goes_over_another() {
+    let gate = Gate::closed();
+    let mut builder = Builder::new();
+    builder.max_concurrent_streams(1);
+    let peer = H2Peer::start_with(builder, gated(&gate, "x")).await;
+    let proxy = Proxy::start_with("h2c = true", &pool(&[peer.server()], "")).await;
+    // One connection, so that one worker has both.
+    let mut client = Http2::connect(proxy.addr()).await;
+    let (first, _) = client.start(request("GET", "/1", &[]), true).await;
+    let (second, _) = client.start(request("GET", "/2", &[]), true).await;
+    wait::until("both are with the server", || peer.calls().len() == 2).await;
+    gate.open();
+    let answers = (answer(first).await.status, answer(second).await.status);
+    assert_eq!((answers, peer.connections()), ((200, 200), 2));
+}
+
+#[tokio::test]
 async fn a_connection_survives_a_reload() {
     let peer = H2Peer::start(says("x")).await;
     let rest = pool(&[peer.server()], "");

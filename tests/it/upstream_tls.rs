@@ -2,7 +2,7 @@
 
 use crate::support::backend::Backend;
 use crate::support::behaviour::ok;
-use crate::support::certs::{Authority, Identity, self_signed};
+use crate::support::certs::{Authority, Identity, renewed, self_signed};
 use crate::support::proxy::{Proxy, app};
 use crate::support::tls_peer::{TlsPeer, asks, shows};
 
@@ -82,6 +82,24 @@ async fn a_server_that_signed_for_itself_is_believed_if_its_certificate_is_named
         let proxy = before(&[&peer], &keys).await;
         assert_eq!(proxy.get("/").await.status, status, "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_certificate_that_was_renewed_with_its_key_is_believed_after_a_reload() {
+    let old = self_signed(&[NAME]);
+    let new = renewed(&old, &[NAME]);
+    let peer = TlsPeer::start(shows(&new), "hello").await;
+    let trusting = |identity: &Identity| {
+        let keys = format!(
+            "ca = \"{}\", server_name = \"{NAME}\"",
+            identity.cert_file()
+        );
+        app(&[peer.server()], &format!("tls = {{ {keys} }}"))
+    };
+    let mut proxy = Proxy::start(&trusting(&old)).await;
+    assert_eq!(proxy.get("/").await.status, 502);
+    proxy.reload(&trusting(&new)).await;
+    assert_eq!(proxy.get("/").await.text(), "hello");
 }
 
 #[tokio::test]

@@ -83,9 +83,18 @@ impl Authority {
 
 /// As `openssl req -x509` makes it: signed by itself, marked as an authority's, and for a server with these names.
 pub(crate) fn self_signed(names: &[&str]) -> Identity {
+    self_signed_with(KeyPair::generate().expect("a key"), names)
+}
+
+/// The same certificate made anew with the same key, as it is when the old one ends.
+pub(crate) fn renewed(identity: &Identity, names: &[&str]) -> Identity {
+    let key = KeyPair::try_from(identity.private.as_slice());
+    self_signed_with(key.expect("a key"), names)
+}
+
+fn self_signed_with(key: KeyPair, names: &[&str]) -> Identity {
     let mut params = params(names[0], names);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().expect("a key");
     let certificate = params.self_signed(&key).expect("a certificate");
     Identity {
         cert: written(&certificate.pem()),
