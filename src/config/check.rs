@@ -12,22 +12,28 @@ use super::{
     action::Action,
     diagnostic::Diagnostic,
     listener::Listener,
-    pool::{Balance, Pool},
+    pool::{Balance, PeerProtocol, Pool},
     reader::{Faults, nearest},
     route::{PathMatch, Route},
     server::ServerAddress,
+    source::At,
+    stream::{Stream, StreamProtocol},
     template::{Part, Variable},
 };
 
 /// Notes every fault in how the parts of `config` fit together.
 pub(super) fn check(config: &Config, faults: &Faults) {
-    if config.listeners.is_empty() {
+    if config.listeners.is_empty() && config.streams.is_empty() {
         faults.push(
             Diagnostic::whole_file("no [[listeners]]: nothing to accept connections on")
                 .help("add: [[listeners]]  bind = \"0.0.0.0:8100\""),
         );
     }
-    check_listeners(&config.listeners, faults);
+    check_addresses(config, faults);
+    check_names(&config.listeners, faults);
+    for stream in &config.streams {
+        check_stream(stream, config, faults);
+    }
     for pool in &config.pools {
         check_pool(pool, faults);
     }
@@ -38,26 +44,41 @@ pub(super) fn check(config: &Config, faults: &Faults) {
     warn_unused_pools(config, faults);
 }
 
-fn check_listeners(listeners: &[Listener], faults: &Faults) {
+/// Each address belongs to one listener or stream; those of UDP are addresses of their own.
+fn check_addresses(config: &Config, faults: &Faults) {
+    let of_listeners = config.listeners.iter().flat_map(|listener| &listener.bind);
+    let of_streams = |protocol| {
+        let streams = config.streams.iter();
+        let streams = streams.filter(move |stream| stream.protocol == protocol);
+        streams.flat_map(|stream| &stream.bind)
+    };
+    check_bound(of_listeners.chain(of_streams(StreamProtocol::Tcp)), faults);
+    check_bound(of_streams(StreamProtocol::Udp), faults);
+}
+
+fn check_bound<'c>(addresses: impl Iterator<Item = &'c At<SocketAddr>>, faults: &Faults) {
     let mut bound: HashSet<SocketAddr> = HashSet::new();
+    for bind in addresses {
+        if bind.port() == 0 {
+            faults.push(
+                Diagnostic::warning(
+                    bind.span.clone(),
+                    "port 0: the system chooses a port at each start",
+                )
+                .help("name the port that clients use: \"0.0.0.0:8100\""),
+            );
+        } else if !bound.insert(bind.value) {
+            faults.push(
+                Diagnostic::error(bind.span.clone(), format!("{} is bound twice", bind.value))
+                    .help("each address belongs to one listener or stream: remove one of the two"),
+            );
+        }
+    }
+}
+
+fn check_names(listeners: &[Listener], faults: &Faults) {
     let mut names: HashSet<&str> = HashSet::new();
     for listener in listeners {
-        for bind in &listener.bind {
-            if bind.port() == 0 {
-                faults.push(
-                    Diagnostic::warning(
-                        bind.span.clone(),
-                        "port 0: the system chooses a port at each start",
-                    )
-                    .help("name the port that clients use: \"0.0.0.0:8100\""),
-                );
-            } else if !bound.insert(bind.value) {
-                faults.push(
-                    Diagnostic::error(bind.span.clone(), format!("{} is bound twice", bind.value))
-                        .help("each address belongs to one listener: remove one of the two"),
-                );
-            }
-        }
         if let Some(name) = &listener.name
             && !names.insert(name)
         {
@@ -72,8 +93,38 @@ fn check_listeners(listeners: &[Listener], faults: &Faults) {
     }
 }
 
+fn check_stream(stream: &Stream, config: &Config, faults: &Faults) {
+    for name in stream.pools() {
+        check_pool_name(name, config, faults);
+        let pool = config.pools.iter().find(|pool| *pool.name == **name);
+        if pool.is_some_and(|pool| pool.protocol == PeerProtocol::Http2) {
+            faults.push(
+                Diagnostic::error(
+                    name.span.clone(),
+                    format!(
+                        "pool `{}` speaks HTTP/2, and a stream passes on what clients speak",
+                        **name
+                    ),
+                )
+                .help("give the stream a pool without `protocol`"),
+            );
+        }
+    }
+}
+
+fn check_pool_name(name: &At<String>, config: &Config, faults: &Faults) {
+    if !config.pools.iter().any(|pool| *pool.name == **name) {
+        let known = config.pools.iter().map(|pool| pool.name.as_str());
+        let help = unknown_name_help(name, known, "the file has no pools; add [pools.NAME]");
+        faults.push(
+            Diagnostic::error(name.span.clone(), format!("there is no pool `{}`", **name))
+                .help(help),
+        );
+    }
+}
+
 fn check_pool(pool: &Pool, faults: &Faults) {
-    check_names(pool, faults);
+    check_tls_names(pool, faults);
     let mut seen = HashSet::new();
     for server in &pool.servers {
         if !seen.insert(&server.address.value) {
@@ -134,7 +185,7 @@ fn check_pool(pool: &Pool, faults: &Faults) {
 }
 
 /// Servers that are verified by their own names must have names that TLS knows.
-fn check_names(pool: &Pool, faults: &Faults) {
+fn check_tls_names(pool: &Pool, faults: &Faults) {
     if pool
         .tls
         .as_ref()
@@ -223,22 +274,8 @@ fn check_route(route: &Route, config: &Config, faults: &Faults) {
             );
         }
     }
-    if let Action::Forward(forward) = &route.action
-        && !config.pools.iter().any(|pool| *pool.name == *forward.pool)
-    {
-        let known = config.pools.iter().map(|pool| pool.name.as_str());
-        let help = unknown_name_help(
-            &forward.pool,
-            known,
-            "the file has no pools; add [pools.NAME]",
-        );
-        faults.push(
-            Diagnostic::error(
-                forward.pool.span.clone(),
-                format!("there is no pool `{}`", *forward.pool),
-            )
-            .help(help),
-        );
+    if let Action::Forward(forward) = &route.action {
+        check_pool_name(&forward.pool, config, faults);
     }
 }
 
@@ -302,14 +339,15 @@ fn share_listener(a: &Route, b: &Route) -> bool {
 
 fn warn_unused_pools(config: &Config, faults: &Faults) {
     for pool in &config.pools {
-        let used = config.routes.iter().any(|route| matches!(&route.action, Action::Forward(forward) if *forward.pool == *pool.name));
-        if !used {
+        let is_forwarded_to = config.routes.iter().any(|route| matches!(&route.action, Action::Forward(forward) if *forward.pool == *pool.name));
+        let mut streams = config.streams.iter().flat_map(Stream::pools);
+        if !is_forwarded_to && !streams.any(|name| **name == *pool.name) {
             faults.push(
                 Diagnostic::warning(
                     pool.name.span.clone(),
-                    format!("no route uses pool `{}`", *pool.name),
+                    format!("no route or stream uses pool `{}`", *pool.name),
                 )
-                .help("add a route with this pool, or remove it"),
+                .help("add a route or a stream with this pool, or remove it"),
             );
         }
     }

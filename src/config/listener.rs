@@ -20,7 +20,9 @@ pub struct Listener {
     pub name: Option<At<String>>,
     /// The addresses to accept on.
     pub bind: Vec<At<SocketAddr>>,
-    /// Proxies in front whose `X-Forwarded-*` are believed (nginx `set_real_ip_from`).
+    /// Whether each connection begins with a PROXY header (nginx `listen … proxy_protocol`).
+    pub proxy_protocol: bool,
+    /// Proxies in front whose `X-Forwarded-*` and PROXY header are believed (nginx `set_real_ip_from`).
     pub trusted_proxies: Vec<IpNet>,
     /// How long a client may take.
     pub timeouts: ClientTimeouts,
@@ -44,7 +46,8 @@ pub struct Listener {
 /// How long a client may take (nginx `client_header_timeout`, `client_body_timeout`, `send_timeout`, `keepalive_timeout`).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ClientTimeouts {
-    /// For the whole head of a request, from its first byte (of the first request: from accept).
+    /// For the whole head of a request, from its first byte (of the first request: from accept); for a PROXY header
+    /// and a TLS handshake before it, too.
     pub header: Duration,
     /// Between two reads of a body.
     pub body: Duration,
@@ -77,13 +80,12 @@ const DEFAULT_MAX_STREAMS: u32 = 256;
 impl Listener {
     pub(super) fn read(value: &Value<'_>) -> Option<Self> {
         let section = value.section("[[listeners]]")?;
+        let (proxy_protocol, trusted_proxies) = read_proxies(&section);
         let listener = Self {
             name: section.get("name").and_then(|v| v.string()),
-            bind: read_bind(&section),
-            trusted_proxies: section
-                .get("trusted_proxies")
-                .map(|v| read_networks(&v))
-                .unwrap_or_default(),
+            bind: read_bind(&section, "listener", "0.0.0.0:8100"),
+            proxy_protocol,
+            trusted_proxies,
             timeouts: section
                 .get("timeouts")
                 .and_then(|v| ClientTimeouts::read(&v))
@@ -102,11 +104,6 @@ impl Listener {
                 .and_then(|v| v.integer(1..=10_000))
                 .map_or(DEFAULT_MAX_STREAMS, |n| n.value),
         };
-        if let Some(value) = section.get("proxy_protocol")
-            && value.boolean() == Some(true)
-        {
-            value.fault("is not supported yet", "remove it or write false");
-        }
         section.finish();
         Some(listener)
     }
@@ -142,25 +139,46 @@ impl ClientTimeouts {
     }
 }
 
-fn read_bind(section: &Section<'_>) -> Vec<At<SocketAddr>> {
+/// `bind` of a table that is a `what`; `example` is an address for one.
+pub(super) fn read_bind(section: &Section<'_>, what: &str, example: &str) -> Vec<At<SocketAddr>> {
     let Some(value) = section.get("bind") else {
         section.error(
-            "a listener without `bind`",
-            "add the address to accept on: bind = \"0.0.0.0:8100\"",
+            format!("a {what} without `bind`"),
+            format!("add the address to accept on: bind = \"{example}\""),
         );
         return Vec::new();
     };
     let texts = value.strings();
     if value.is_empty_array() {
-        value.fault(
-            "is empty",
-            "name at least one address: bind = \"0.0.0.0:8100\"",
-        );
+        let help = format!("name at least one address: bind = \"{example}\"");
+        value.fault("is empty", &help);
     }
     texts
         .into_iter()
         .filter_map(|text| parse_bind(&value, text))
         .collect()
+}
+
+/// `proxy_protocol` and `trusted_proxies`. A header that anybody may write is worth nothing.
+pub(super) fn read_proxies(section: &Section<'_>) -> (bool, Vec<IpNet>) {
+    let trusted = section.get("trusted_proxies");
+    let is_anybody_trusted = trusted.is_some();
+    let trusted = trusted.map(|v| read_networks(&v)).unwrap_or_default();
+    let Some(value) = section.get("proxy_protocol") else {
+        return (false, trusted);
+    };
+    let is_expected = value.boolean().unwrap_or(false);
+    if is_expected && trusted.is_empty() {
+        value.fault(
+            if is_anybody_trusted {
+                "has no `trusted_proxies` that could be read"
+            } else {
+                "stands without `trusted_proxies`"
+            },
+            "name the proxies that send the header: trusted_proxies = [\"10.0.0.0/8\"]",
+        );
+    }
+    (is_expected, trusted)
 }
 
 fn parse_bind(value: &Value<'_>, text: At<String>) -> Option<At<SocketAddr>> {

@@ -20,6 +20,7 @@ mod log;
 mod pool;
 mod route;
 mod server;
+mod stream;
 mod template;
 mod tls;
 
@@ -45,6 +46,7 @@ pub use self::{
     route::{ErrorPage, HostMatch, PathMatch, Route},
     server::{ServerAddress, ServerSpec},
     source::{At, Position, SourceFile},
+    stream::{ProxyVersion, SniRoute, Stream, StreamProtocol, StreamTarget, StreamTimeouts},
     template::{Part, Template, Variable},
     tls::{Alpn, ClientAuth, ListenerTls, PeerTls, TlsVersion},
 };
@@ -60,10 +62,15 @@ pub struct Config {
     pub pid: Option<PathBuf>,
     /// How long requests in flight are waited for on TERM and INT.
     pub shutdown_timeout: Duration,
+    /// Over how long tunnels and streams are closed then, one after the other (HAProxy `close-spread-time`);
+    /// `None`: they are waited for like requests.
+    pub close_spread: Option<Duration>,
     /// The table `[log]`.
     pub log: Log,
     /// The tables `[[listeners]]`, in the file's order.
     pub listeners: Vec<Listener>,
+    /// The tables `[[streams]]`, in the file's order.
+    pub streams: Vec<Stream>,
     /// The tables `[[routes]]`, in the file's order.
     pub routes: Vec<Route>,
     /// The tables `[pools.NAME]`, in the file's order.
@@ -84,7 +91,9 @@ pub enum Control {
 impl Config {
     /// The certificates that lbd shows, to clients and to servers.
     pub fn certificates(&self) -> impl Iterator<Item = &Certificate> {
-        let to_clients = self.listeners.iter().filter_map(|l| l.tls.as_ref());
+        let of_listeners = self.listeners.iter().filter_map(|l| l.tls.as_ref());
+        let of_streams = self.streams.iter().filter_map(|s| s.tls.as_ref());
+        let to_clients = of_listeners.chain(of_streams);
         let to_servers = self.pools.iter().filter_map(|pool| pool.tls.as_ref());
         to_clients
             .flat_map(|tls| &tls.certificates)
@@ -200,27 +209,32 @@ fn read(section: Section<'_>) -> Config {
         .iter()
         .filter_map(Listener::read)
         .collect();
+    let shutdown_timeout = section
+        .get("shutdown_timeout")
+        .and_then(|v| v.duration())
+        .unwrap_or(Duration::from_secs(30));
     let https = action::to_https(&listeners);
     let config = Config {
         workers: section.get("workers").and_then(|v| read_workers(&v)),
         control: read_control(&section),
         pid: read_pid(&section),
-        shutdown_timeout: section
-            .get("shutdown_timeout")
-            .and_then(|v| v.duration())
-            .unwrap_or(Duration::from_secs(30)),
+        shutdown_timeout,
+        close_spread: section
+            .get("close_spread")
+            .and_then(|v| read_spread(&v, shutdown_timeout)),
         log: section
             .get("log")
             .and_then(|v| Log::read(&v))
             .unwrap_or_default(),
         listeners,
+        streams: entries("streams").iter().filter_map(Stream::read).collect(),
         routes: entries("routes")
             .iter()
             .filter_map(|route| Route::read(route, &https))
             .collect(),
         pools: read_pools(&section),
     };
-    for key in ["admin", "streams", "notify", "vrrp", "discovery"] {
+    for key in ["admin", "notify", "vrrp", "discovery"] {
         section.not_yet(key);
     }
     section.finish();
@@ -245,6 +259,17 @@ fn read_workers(value: &reader::Value<'_>) -> Option<usize> {
         return value.word(&[("auto", ())]).and(None);
     }
     value.integer(1..=1024).map(|n| n.value as usize)
+}
+
+fn read_spread(value: &reader::Value<'_>, shutdown_timeout: Duration) -> Option<Duration> {
+    let spread = value.timeout()?;
+    if spread > shutdown_timeout {
+        value.warn(
+            "is longer than `shutdown_timeout`, which cuts off what is left",
+            "make `shutdown_timeout` at least as long",
+        );
+    }
+    Some(spread)
 }
 
 fn read_control(section: &Section<'_>) -> Control {

@@ -96,6 +96,9 @@ pub struct PeerTimeouts {
     pub send: Duration,
     /// Between two reads from it.
     pub read: Duration,
+    /// Without a byte in either direction, once a connection has changed its protocol (WebSocket). nginx has
+    /// `proxy_read_timeout` for that, and its minute cuts off what is only quiet.
+    pub tunnel: Duration,
 }
 
 /// What is done with connections to servers between requests (nginx `keepalive`, `keepalive_timeout`, `keepalive_requests`).
@@ -135,6 +138,7 @@ pub struct TimeoutOverrides {
     connect: Option<Duration>,
     send: Option<Duration>,
     read: Option<Duration>,
+    tunnel: Option<Duration>,
 }
 
 impl Default for Retry {
@@ -161,6 +165,7 @@ impl Default for PeerTimeouts {
             connect: minute,
             send: minute,
             read: minute,
+            tunnel: 60 * minute,
         }
     }
 }
@@ -194,6 +199,7 @@ impl PeerTimeouts {
             connect: overrides.connect.unwrap_or(self.connect),
             send: overrides.send.unwrap_or(self.send),
             read: overrides.read.unwrap_or(self.read),
+            tunnel: overrides.tunnel.unwrap_or(self.tunnel),
         }
     }
 }
@@ -399,8 +405,8 @@ impl TimeoutOverrides {
             connect: read("connect"),
             send: read("send"),
             read: read("read"),
+            tunnel: read("tunnel"),
         };
-        section.not_yet("tunnel");
         section.finish();
         Some(overrides)
     }

@@ -89,6 +89,35 @@ impl std::fmt::Display for HostMatch {
     }
 }
 
+impl HostMatch {
+    /// What `text` in `value` names; faults are noted.
+    pub(super) fn parse(value: &Value<'_>, text: At<String>) -> Option<At<Self>> {
+        let name = text.to_ascii_lowercase();
+        let rest = name.strip_prefix("*.").unwrap_or(&name);
+        let help = if name.contains("://") || name.contains('/') {
+            "a host is a name without scheme and path: \"hq.company.com\""
+        } else if rest.contains(':') && !rest.starts_with('[') {
+            "a host is compared without its port: remove it"
+        } else if rest.contains('*') {
+            "a star stands only as the first label: \"*.company.com\""
+        } else if rest.is_empty() || rest.bytes().any(|b| b <= b' ' || b == 0x7f) {
+            "a host is a name: \"hq.company.com\" or \"*.company.com\""
+        } else {
+            let host = match name.strip_prefix('*') {
+                Some(suffix) => Self::Wildcard(suffix.to_owned()),
+                None => Self::Exact(name.trim_end_matches('.').to_owned()),
+            };
+            return Some(At::new(host, text.span));
+        };
+        value.fault_at(
+            text.span.clone(),
+            format!("has no host name: \"{}\"", *text),
+            help,
+        );
+        None
+    }
+}
+
 impl Route {
     /// `https` is where clients are sent that shall use it.
     pub(super) fn read(value: &Value<'_>, https: &Template) -> Option<Self> {
@@ -218,37 +247,13 @@ fn read_regex(value: &Value<'_>, text: &str) -> Option<Regex> {
 }
 
 fn read_hosts(value: &Value<'_>) -> Vec<At<HostMatch>> {
-    let parse = |text: At<String>| {
-        let name = text.to_ascii_lowercase();
-        let rest = name.strip_prefix("*.").unwrap_or(&name);
-        let help = if name.contains("://") || name.contains('/') {
-            "a host is a name without scheme and path: \"hq.company.com\""
-        } else if rest.contains(':') && !rest.starts_with('[') {
-            "a host is compared without its port: remove it"
-        } else if rest.contains('*') {
-            "a star stands only as the first label: \"*.company.com\""
-        } else if rest.is_empty() || rest.bytes().any(|b| b <= b' ' || b == 0x7f) {
-            "a host is a name: \"hq.company.com\" or \"*.company.com\""
-        } else {
-            let host = match name.strip_prefix('*') {
-                Some(suffix) => HostMatch::Wildcard(suffix.to_owned()),
-                None => HostMatch::Exact(name.trim_end_matches('.').to_owned()),
-            };
-            return Some(At::new(host, text.span));
-        };
-        value.fault_at(
-            text.span.clone(),
-            format!("has no host name: \"{}\"", *text),
-            help,
-        );
-        None
-    };
     if value.is_empty_array() {
         value.fault(
             "is empty",
             "name a host, or remove the key: the route is then for every host",
         );
     }
+    let parse = |text: At<String>| HostMatch::parse(value, text);
     value.strings().into_iter().filter_map(parse).collect()
 }
 

@@ -127,7 +127,7 @@ fn all_faults_of_a_file_are_told_at_once() {
         [
             "7:8: error: there is no pool `ap_a`",
             "8:12: error: `max_body` has an unknown unit: `x`",
-            "10:8: warning: no route uses pool `app_a`",
+            "10:8: warning: no route or stream uses pool `app_a`",
             "12:16: error: `fail_timeout` has no unit: \"20\"",
             "13:41: error: a backup server cannot stand in a pool with balance = \"ip_hash\"",
         ]
@@ -144,17 +144,9 @@ fn several_syntax_errors_are_told_at_once() {
 #[test]
 fn what_later_versions_will_know_is_refused_and_not_ignored() {
     for (from, to) in [
-        (
-            "pool = \"app_a\"\n",
-            "pool = \"app_a\"\n[[streams]]\nbind = \"1\"\n",
-        ),
         ("[[listeners]]", "[admin]\nbind = \"1\"\n[[listeners]]"),
         ("servers =", "balance = \"least_conn\"\nservers ="),
-        ("servers =", "timeouts = { tunnel = \"1h\" }\nservers ="),
-        (
-            "bind = \"127.0.0.1:8100\"",
-            "bind = \"127.0.0.1:8100\"\nproxy_protocol = true",
-        ),
+        ("servers =", "sticky = { cookie = \"lb\" }\nservers ="),
     ] {
         let said = faults_with(from, to);
         assert!(

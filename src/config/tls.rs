@@ -16,8 +16,8 @@ pub struct ListenerTls {
     pub certificates: Vec<Certificate>,
     /// The oldest version that is spoken (nginx `ssl_protocols`).
     pub min_version: TlsVersion,
-    /// What is spoken inside, the best first.
-    pub alpn: Vec<Alpn>,
+    /// What is spoken inside, as handshakes name it (RFC 7301), the best first; empty: it is not agreed on.
+    pub alpn: Vec<String>,
     /// Whose certificates clients show (nginx `ssl_client_certificate`); `None`: they are not asked.
     pub client_ca: Option<Arc<Authorities>>,
     /// What becomes of clients that show none (nginx `ssl_verify_client`).
@@ -64,10 +64,10 @@ pub enum ClientAuth {
 
 impl Alpn {
     /// Its name in a handshake.
-    pub fn as_bytes(self) -> &'static [u8] {
+    pub fn as_str(self) -> &'static str {
         match self {
-            Self::H2 => b"h2",
-            Self::Http11 => b"http/1.1",
+            Self::H2 => "h2",
+            Self::Http11 => "http/1.1",
         }
     }
 }
@@ -84,11 +84,24 @@ impl ListenerTls {
     }
 }
 
-const ALPN: [(&str, Alpn); 2] = [("h2", Alpn::H2), ("http/1.1", Alpn::Http11)];
+const ALPN: [Alpn; 2] = [Alpn::H2, Alpn::Http11];
 const VERSIONS: [(&str, TlsVersion); 2] = [("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
 
 impl ListenerTls {
+    /// Of a listener, where HTTP is spoken inside.
     pub(super) fn read(value: &Value<'_>) -> Option<Self> {
+        Self::read_with(value, read_http_alpn)
+    }
+
+    /// Of a stream, where anything may be.
+    pub(super) fn read_for_stream(value: &Value<'_>) -> Option<Self> {
+        Self::read_with(value, read_any_alpn)
+    }
+
+    fn read_with(
+        value: &Value<'_>,
+        read_alpn: impl FnOnce(Option<Value<'_>>) -> Vec<String>,
+    ) -> Option<Self> {
         let section = value.section("tls")?;
         let certificates = read_certificates(&section);
         let client_ca = section.get("client_ca");
@@ -105,9 +118,7 @@ impl ListenerTls {
                 .get("min_version")
                 .and_then(|v| read_version(&v))
                 .unwrap_or(TlsVersion::Tls12),
-            alpn: section
-                .get("alpn")
-                .map_or_else(|| vec![Alpn::H2, Alpn::Http11], |v| read_alpn(&v)),
+            alpn: read_alpn(section.get("alpn")),
             client_ca: client_ca.and_then(|v| read_authorities(&v)),
             client_auth: client_auth
                 .and_then(|v| {
@@ -160,13 +171,33 @@ fn read_version(value: &Value<'_>) -> Option<TlsVersion> {
     value.word(&VERSIONS)
 }
 
-fn read_alpn(value: &Value<'_>) -> Vec<Alpn> {
+fn read_http_alpn(value: Option<Value<'_>>) -> Vec<String> {
+    let Some(value) = value else {
+        return ALPN.map(|alpn| alpn.as_str().to_owned()).to_vec();
+    };
+    let words = ALPN.map(|alpn| (alpn.as_str(), alpn.as_str()));
+    read_protocols(&value, |item| item.word(&words).map(str::to_owned))
+}
+
+fn read_any_alpn(value: Option<Value<'_>>) -> Vec<String> {
+    let read = |item: &Value<'_>| {
+        let name = item.string()?;
+        if name.is_empty() || name.len() > 255 {
+            item.fault("is no protocol's name", "alpn = [\"mqtt\"]");
+            return None;
+        }
+        Some(name.value)
+    };
+    value.map_or_else(Vec::new, |value| read_protocols(&value, read))
+}
+
+fn read_protocols(value: &Value<'_>, read: impl Fn(&Value<'_>) -> Option<String>) -> Vec<String> {
     if value.is_empty_array() {
         value.fault("is empty", "alpn = [\"h2\", \"http/1.1\"]");
     }
     let mut protocols = Vec::new();
     for item in value.array().unwrap_or_default() {
-        if let Some(protocol) = item.word(&ALPN)
+        if let Some(protocol) = read(&item)
             && !protocols.contains(&protocol)
         {
             protocols.push(protocol);

@@ -1,5 +1,6 @@
 //! `-t`, `check`, and what goes wrong before there is a server.
 
+mod streams;
 mod tls;
 
 use crate::harness::{Dir, File};

@@ -1,0 +1,303 @@
+//! Streams and the PROXY protocol in the file: what fits together, and where it says so if not.
+
+use crate::harness::{Dir, process::Finished};
+use crate::support::{HELLO, Pair, lbd};
+
+/// A pool that every file here has.
+const APP: &str = "[pools.app]\nservers = [\"127.0.0.1:8101\"]\n";
+
+/// A stream that ends TLS.
+const TLS: &str = "tls = { certificates = [{ cert = \"a.pem\", key = \"a.key\" }] }";
+
+/// A file that was checked, and what was said of it.
+struct Checked {
+    text: String,
+    said: Finished,
+}
+
+/// Checks `text` beside a.pem and a.key.
+fn check(text: &str) -> Checked {
+    let dir = Dir::new();
+    Pair::new().write(&dir, "a");
+    dir.write("lb.toml", text);
+    Checked {
+        text: text.to_owned(),
+        said: lbd(&dir, &["check", "lb.toml"]),
+    }
+}
+
+/// Checks a file with one stream of these keys, and pool `app`.
+fn check_stream(keys: &str) -> Checked {
+    check(&format!(
+        "[[streams]]\nbind = \"127.0.0.1:6183\"\n{keys}\n{APP}"
+    ))
+}
+
+impl Checked {
+    /// There is a line of this kind with `part_of_it`, at the place where `part` stands in the file, which is once.
+    fn tells(&self, part: &str, kind: &str, part_of_it: &str) {
+        let count = self.text.matches(part).count();
+        assert_eq!(count, 1, "{part} in {}", self.text);
+        let (before, _) = self.text.split_once(part).expect("it stands there once");
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        let start = format!("lb.toml:{line}:{column}: {kind}: ");
+        let said = &self.said.err;
+        let mut lines = said.lines().filter(|line| line.starts_with(&start));
+        let found = lines.any(|line| line.contains(part_of_it));
+        assert!(found, "no {start:?} with {part_of_it:?} in:\n{said}");
+    }
+
+    /// Whatever was said has this in it.
+    fn says(&self, part: &str) {
+        let said = &self.said.err;
+        assert!(said.contains(part), "no {part:?} in:\n{said}");
+    }
+
+    /// It cannot be used, for one reason.
+    fn is_faulty(&self) {
+        assert_eq!(self.said.code, Some(78), "{:?}", self.said);
+        self.says("lb.toml: 1 error");
+    }
+
+    /// It can be used; `good` says how good it is.
+    fn is(&self, good: &str) {
+        assert_eq!(self.said.code, Some(0), "{:?}", self.said);
+        assert_eq!(self.said.out, format!("lb.toml: {good}\n"));
+    }
+}
+
+/// Everything that can be said at once.
+const WHOLE: &str = "close_spread = \"20s\"
+[[listeners]]
+bind = \"127.0.0.1:8100\"
+proxy_protocol = true
+trusted_proxies = [\"127.0.0.0/8\"]
+[[routes]]
+path = \"/\"
+pool = \"web\"
+timeouts = { tunnel = \"2h\" }
+[[streams]]
+name = \"mqtt\"
+bind = [\"127.0.0.1:1883\", \"127.0.0.2:1883\"]
+pool = \"app\"
+send_proxy = \"v2\"
+proxy_protocol = true
+trusted_proxies = [\"10.0.0.0/8\", \"10.1.2.3\"]
+timeouts = { connect = \"5s\", idle = \"30m\", header = \"10s\" }
+tls = { certificates = [{ cert = \"a.pem\", key = \"a.key\" }], alpn = [\"mqtt\"], client_ca = \"a.pem\" }
+[[streams]]
+bind = \"127.0.0.1:8443\"
+sni = { \"mqtt.x.com\" = \"app\", \"*.y.com\" = \"web\", \"*.z.y.com\" = \"app\", \"*\" = \"web\" }
+send_proxy = \"off\"
+[[streams]]
+bind = \"127.0.0.1:8100\"
+protocol = \"udp\"
+pool = \"dns\"
+responses = 1
+max_sessions = 100
+timeouts = { idle = \"5s\" }
+[pools.web]
+servers = [\"127.0.0.1:8102\"]
+timeouts = { tunnel = \"1h\" }
+[pools.dns]
+servers = [\"127.0.0.1:5353\"]
+";
+
+#[test]
+fn everything_that_fits_together_is_good() {
+    let checked = check(&format!("{WHOLE}{APP}"));
+    checked.is("good");
+    assert_eq!(checked.said.err, "");
+}
+
+// === pools ===
+
+#[test]
+fn a_pool_that_is_not_there_is_told_with_what_was_meant() {
+    for keys in [
+        "pool = \"ap\"",
+        "sni = { \"x.com\" = \"ap\", \"y.com\" = \"app\" }",
+        "protocol = \"udp\"\npool = \"ap\"",
+    ] {
+        let checked = check(&format!(
+            "[[streams]]\nbind = \"127.0.0.1:6183\"\n{keys}\n\
+             [[streams]]\nbind = \"127.0.0.1:6184\"\npool = \"app\"\n{APP}"
+        ));
+        checked.tells("\"ap\"", "error", "no pool `ap`");
+        checked.says("did you mean `app`?");
+        checked.is_faulty();
+    }
+}
+
+#[test]
+fn a_stream_has_an_address_and_either_one_pool_or_several_by_name() {
+    let checked = check_stream("pool = \"app\"\nsni = { \"x.com\" = \"app\" }");
+    checked.tells("{ \"x.com\"", "error", "`pool`");
+    checked.is_faulty();
+    let checked = check("[[streams]]\nbind = \"127.0.0.1:6183\"\n");
+    checked.says("`pool`");
+    checked.is_faulty();
+    let checked = check(&format!("[[streams]]\npool = \"app\"\n{APP}"));
+    checked.says("`bind`");
+    checked.is_faulty();
+}
+
+#[test]
+fn a_pool_of_http_2_behind_a_stream_is_a_fault() {
+    for keys in [
+        "protocol = \"h2c\"",
+        "protocol = \"h2\"\ntls = { ca = \"a.pem\" }",
+    ] {
+        let stream = "[[streams]]\nbind = \"127.0.0.1:6183\"\npool = \"app\"\n";
+        let checked = check(&format!("{stream}{APP}{keys}\n"));
+        checked.tells("\"app\"", "error", "HTTP/2");
+        checked.is_faulty();
+    }
+}
+
+#[test]
+fn a_pool_that_nobody_uses_is_a_warning_still() {
+    let unused = "[pools.unused]\nservers = [\"127.0.0.1:8102\"]\n";
+    let checked = check_stream(&format!("pool = \"app\"\n{unused}"));
+    checked.is("good, with 1 warning");
+    checked.tells("unused]", "warning", "`unused`");
+}
+
+// === names ===
+
+#[test]
+fn names_and_stars_that_mean_something_are_good() {
+    for name in ["x.com", "X.Com", "a-b.x.com", "*.x.com", "*.com", "*"] {
+        let keys = format!("sni = {{ \"{name}\" = \"app\" }}");
+        check_stream(&keys).is("good");
+    }
+}
+
+#[test]
+fn names_and_stars_that_mean_nothing_are_told() {
+    let stars = ["a.*.com", "*x.com", "x.*", "*.*.com", "**"];
+    let others = ["", "a b.com", "x.com:443", "https://x.com"];
+    for name in stars.iter().chain(&others) {
+        let keys = format!("sni = {{ \"{name}\" = \"app\" }}");
+        let checked = check_stream(&keys);
+        let part = format!("\"{name}\" =");
+        checked.tells(&part, "error", "`sni`");
+        checked.is_faulty();
+    }
+}
+
+#[test]
+fn tls_cannot_be_ended_and_passed_on() {
+    let checked = check_stream(&format!("sni = {{ \"*\" = \"app\" }}\n{TLS}"));
+    checked.tells("{ \"*\"", "error", "`tls`");
+    checked.is_faulty();
+}
+
+// === what is for connections, and what for datagrams ===
+
+#[test]
+fn what_is_for_connections_is_a_fault_beside_udp() {
+    for (keys, part, key) in [
+        (&format!("pool = \"app\"\n{TLS}")[..], "{ certi", "tls"),
+        (
+            "pool = \"app\"\nsend_proxy = \"v2\"",
+            "\"v2\"",
+            "send_proxy",
+        ),
+        ("sni = { \"*\" = \"app\" }", "{ \"*\"", "sni"),
+    ] {
+        let checked = check_stream(&format!("protocol = \"udp\"\n{keys}"));
+        checked.tells(part, "error", &format!("`{key}`"));
+        checked.is_faulty();
+    }
+    let keys = "proxy_protocol = true\ntrusted_proxies = [\"127.0.0.0/8\"]";
+    let checked = check_stream(&format!("protocol = \"udp\"\npool = \"app\"\n{keys}"));
+    checked.tells("true", "error", "`proxy_protocol`");
+    assert_eq!(checked.said.code, Some(78), "{:?}", checked.said);
+}
+
+#[test]
+fn what_is_for_datagrams_is_a_fault_beside_tcp() {
+    for protocol in ["", "protocol = \"tcp\"\n"] {
+        for key in ["responses", "max_sessions"] {
+            let checked = check_stream(&format!("{protocol}pool = \"app\"\n{key} = 77"));
+            checked.tells("77", "error", &format!("`{key}`"));
+            checked.is_faulty();
+        }
+    }
+}
+
+#[test]
+fn words_that_mean_nothing_are_told_with_what_was_meant() {
+    for (keys, part, help) in [
+        ("send_proxy = \"v3\"", "\"v3\"", "did you mean"),
+        ("send_proxy = \"yes please\"", "\"yes please\"", "\"v2\""),
+        ("protocol = \"udpp\"", "\"udpp\"", "did you mean \"udp\"?"),
+    ] {
+        let checked = check_stream(&format!("pool = \"app\"\n{keys}"));
+        checked.tells(part, "error", "unknown value");
+        checked.says(help);
+        checked.is_faulty();
+    }
+}
+
+// === PROXY headers ===
+
+#[test]
+fn a_header_that_anybody_may_send_is_a_fault() {
+    let key = "proxy_protocol = true\n";
+    let listener = format!("[[listeners]]\nbind = \"127.0.0.1:8100\"\n{key}{HELLO}");
+    let stream = "[[streams]]\nbind = \"127.0.0.1:6183\"\npool = \"app\"\n";
+    for text in [listener, format!("{stream}{key}{APP}")] {
+        let checked = check(&text);
+        checked.tells("true", "error", "`trusted_proxies`");
+        checked.is_faulty();
+        let trusting = text.replace("true", "true\ntrusted_proxies = [\"10.0.0.0/8\"]");
+        check(&trusting).is("good");
+        check(&text.replace("true", "false")).is("good");
+    }
+}
+
+// === addresses ===
+
+#[test]
+fn an_address_belongs_to_one_listener_or_stream() {
+    let listener = "[[listeners]]\nbind = \"127.0.0.1:8100\"\n";
+    let stream = "[[streams]]\nbind = \"127.0.0.1:8100\"\npool = \"app\"\n";
+    let several = "[\"127.0.0.1:8101\", \"127.0.0.1:8100\"]";
+    let again = stream.replace("\"127.0.0.1:8100\"", several);
+    let datagrams = format!("{again}protocol = \"udp\"\n");
+    let other = stream.replace("[[streams]]", "[[streams]]\nprotocol = \"udp\"");
+    for (first, second) in [
+        (listener, again.as_str()),
+        (stream, again.as_str()),
+        (other.as_str(), datagrams.as_str()),
+    ] {
+        let checked = check(&format!("{first}{second}{APP}"));
+        checked.tells("\"127.0.0.1:8100\"]", "error", "127.0.0.1:8100");
+        checked.is_faulty();
+    }
+}
+
+#[test]
+fn tcp_and_udp_may_share_a_port() {
+    let listener = format!("[[listeners]]\nbind = \"127.0.0.1:8100\"\n{HELLO}");
+    let tcp = "[[streams]]\nbind = \"127.0.0.1:8100\"\npool = \"app\"\n";
+    let udp = format!("{tcp}protocol = \"udp\"\n");
+    for first in [listener.as_str(), tcp] {
+        check(&format!("{first}{udp}{APP}")).is("good");
+    }
+}
+
+// === the end ===
+
+#[test]
+fn a_spread_that_is_cut_short_is_a_warning() {
+    let rest = format!("[[streams]]\nbind = \"127.0.0.1:6183\"\npool = \"app\"\n{APP}");
+    let checked = check(&format!("close_spread = \"31s\"\n{rest}"));
+    checked.is("good, with 1 warning");
+    checked.tells("\"31s\"", "warning", "`shutdown_timeout`");
+    let longer = "close_spread = \"31s\"\nshutdown_timeout = \"31s\"\n";
+    check(&format!("{longer}{rest}")).is("good");
+}
