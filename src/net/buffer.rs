@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use super::stream::Stream;
+use super::relay::Side;
 
 /// For heads and short bodies: a thousand slow clients take 16 MB.
 const SHORT: usize = 16 << 10;
@@ -115,7 +115,7 @@ impl BufferPool {
     pub fn poll_fill(
         &self,
         cx: &mut Context<'_>,
-        stream: &Stream,
+        stream: &impl Side,
         buffer: &mut Buffer,
         size: BufferSize,
     ) -> Poll<io::Result<usize>> {

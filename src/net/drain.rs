@@ -4,12 +4,14 @@ use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
     task::{Poll, Waker},
+    time::Duration,
 };
 
 /// One worker's connections, as far as ending them goes.
 #[derive(Debug, Default)]
 pub struct Drain {
     draining: Cell<bool>,
+    spread: Cell<Option<Duration>>,
     connections: Cell<usize>,
     empty: RefCell<Option<Waker>>,
 }
@@ -40,9 +42,16 @@ impl Drain {
         self.draining.get()
     }
 
-    /// Has every connection end, those that sleep as soon as they are woken.
-    pub fn start(&self) {
+    /// Has every connection end, those that sleep as soon as they are woken; what has no end of its own within
+    /// `spread`, or not at all.
+    pub fn start(&self, spread: Option<Duration>) {
         self.draining.set(true);
+        self.spread.set(spread);
+    }
+
+    /// Within which time what has no end of its own is to be closed, once it is.
+    pub fn spread(&self) -> Option<Duration> {
+        self.spread.get()
     }
 
     /// Ends when no connection lives.

@@ -1,10 +1,13 @@
-//! From an accepted socket to a connection whose client is known: TLS, under the listener's deadline.
+//! From an accepted socket to a connection whose client is known: a PROXY header, then TLS, under the listener's deadline.
 
-use std::io;
+use std::{future::poll_fn, io};
 
 use rustls::{CertificateError, Connection, Error};
 
 use super::{
+    buffer::{Buffer, BufferSize},
+    proxy_protocol::{Endpoints, parse},
+    shared::Shared,
     stream::Stream,
     timer::{Deadline, Timer},
     tls::{ClientIdentity, TlsServer},
@@ -20,18 +23,51 @@ pub struct Agreed {
     pub identity: Option<Box<ClientIdentity>>,
 }
 
-/// Shakes hands with the client at the other end of `stream`.
+/// Reads the PROXY header that the proxy at the other end of `stream` begins with; what has come behind it is left in
+/// `input`. `None`: the connection is the proxy's own.
+///
+/// # Errors
+/// There is none, and why, in words for a log.
+pub async fn read_proxy_header(
+    stream: &Stream,
+    input: &mut Buffer,
+    shared: &Shared,
+    timer: &Timer,
+    deadline: Deadline,
+) -> Result<Option<Endpoints>, String> {
+    loop {
+        if let Some(header) = parse(input.data()).map_err(|error| error.to_string())? {
+            input.consume(header.length);
+            shared.buffers.release(input);
+            return Ok(header.endpoints);
+        }
+        let fill = poll_fn(|cx| {
+            shared
+                .buffers
+                .poll_fill(cx, stream, input, BufferSize::Short)
+        });
+        match timer.limit(deadline, fill).await {
+            None => return Err("no PROXY header in time".to_owned()),
+            Some(Ok(n)) if n > 0 => {}
+            Some(_) => return Err("closed before the PROXY header".to_owned()),
+        }
+    }
+}
+
+/// Shakes hands with the client at the other end of `stream`, of which `input` has been read.
 ///
 /// # Errors
 /// Why there is no connection, in words for a log; the client has been told as far as TLS can.
 pub async fn handshake(
     stream: &mut Stream,
+    input: &mut Buffer,
     tls: &TlsServer,
     timer: &Timer,
     deadline: Deadline,
 ) -> Result<Agreed, String> {
     let connection = tls.connection().map_err(|error| error.to_string())?;
-    stream.secure(connection.into());
+    stream.secure(connection.into(), input.data());
+    input.consume(input.len());
     match stream.handshake(timer, deadline).await {
         Ok(()) => Ok(Agreed {
             protocol: stream.protocol(),

@@ -1,27 +1,42 @@
-//! From a bound socket to a connection whose client is known: sockets, TLS, reads and writes under deadlines, buffers.
+//! From a bound socket to a connection whose client is known, and bytes between two of them: sockets, the PROXY
+//! protocol, TLS, reads and writes under deadlines, buffers, relays.
 
 // How a listening socket comes to be, and what comes out of it.
+mod datagram;
 mod defer;
 mod handshake;
+mod hello;
 mod listener;
+mod proxy_protocol;
 mod socket;
 mod tls;
 
 // Bytes in and out, under deadlines.
 mod buffer;
 mod drain;
+mod farewell;
 mod io;
+mod relay;
 mod stream;
 mod timer;
 mod wheel;
 
+// What a worker lends to its connections.
+mod shared;
+
 pub use self::{
     buffer::{Buffer, BufferPool, BufferSize},
+    datagram::{Arrived, Batch, Datagrams, PeerDatagrams, Received, bind_datagrams},
     drain::Drain,
-    handshake::{Agreed, handshake},
+    farewell::{Farewell, linger},
+    handshake::{Agreed, handshake, read_proxy_header},
+    hello::{Hello, read_hello},
     io::Io,
     listener::Listener,
-    socket::{BindError, bind},
+    proxy_protocol::{Endpoints, Extensions, TlsFacts},
+    relay::{Relay, Side},
+    shared::Shared,
+    socket::{BindError, FirstWord, bind},
     stream::Stream,
     timer::{Deadline, Timer, Timers},
     tls::{ClientIdentity, TlsClient, TlsServer},

@@ -28,6 +28,21 @@ pub struct BindError {
     source: io::Error,
 }
 
+impl BindError {
+    pub(super) fn new(address: SocketAddr, source: io::Error) -> Self {
+        Self { address, source }
+    }
+}
+
+/// Who speaks first on a connection.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum FirstWord {
+    /// The client always does: the connection is worth nothing before.
+    Client,
+    /// Nobody knows.
+    Either,
+}
+
 /// Binds `address` and listens on it with `sockets` sockets. Port 0 lets the system choose one port for all of them.
 /// `port_is_ours`: this process listens on the port already, on an address that covers or is covered by this one.
 ///
@@ -37,19 +52,22 @@ pub fn bind(
     address: SocketAddr,
     sockets: usize,
     port_is_ours: bool,
+    first_word: FirstWord,
 ) -> Result<Vec<std::net::TcpListener>, BindError> {
-    bind_all(address, sockets, port_is_ours).map_err(|source| BindError { address, source })
+    bind_all(address, sockets, port_is_ours, first_word)
+        .map_err(|source| BindError::new(address, source))
 }
 
 fn bind_all(
     mut address: SocketAddr,
     sockets: usize,
     port_is_ours: bool,
+    first_word: FirstWord,
 ) -> io::Result<Vec<std::net::TcpListener>> {
     if !port_is_ours {
         // Sockets accepted by an earlier process of ours may still linger: SO_REUSEADDR lets us bind
         // beside those, but not beside one that listens.
-        socket(address)?.bind(&address.into())?;
+        exclusive(&socket(address)?, address)?;
     }
     let mut listeners = Vec::with_capacity(sockets);
     for _ in 0..sockets {
@@ -58,8 +76,10 @@ fn bind_all(
         // Accepted sockets inherit both options, which saves two system calls for each connection.
         socket.set_tcp_nodelay(true)?;
         socket.set_tcp_keepalive(&KEEPALIVE)?;
-        // A system that does not know it works without it.
-        let _ = defer_accept(&socket);
+        if first_word == FirstWord::Client {
+            // A system that does not know it works without it.
+            let _ = defer_accept(&socket);
+        }
         socket.bind(&address.into())?;
         if let Some(bound) = socket.local_addr()?.as_socket() {
             address = bound;
@@ -71,6 +91,11 @@ fn bind_all(
         socket.listen(BACKLOG)?;
     }
     Ok(listeners.into_iter().map(Into::into).collect())
+}
+
+/// Binds `socket` as one that shares with nobody: an error if anybody else is there.
+pub(super) fn exclusive(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    socket.bind(&address.into())
 }
 
 fn socket(address: SocketAddr) -> io::Result<Socket> {
@@ -115,7 +140,7 @@ mod tests {
 
     #[test]
     fn all_sockets_of_a_group_share_the_port_that_the_system_chose() {
-        let sockets = bind("127.0.0.1:0".parse().unwrap(), 3, false).unwrap();
+        let sockets = bind("127.0.0.1:0".parse().unwrap(), 3, false, FirstWord::Client).unwrap();
         let ports: Vec<_> = sockets
             .iter()
             .map(|s| s.local_addr().unwrap().port())
@@ -128,8 +153,8 @@ mod tests {
 
     #[test]
     fn an_address_that_another_listens_on_is_refused() {
-        let first = bind("127.0.0.1:0".parse().unwrap(), 1, false).unwrap();
-        let error = bind(first[0].local_addr().unwrap(), 1, false).unwrap_err();
+        let first = bind("127.0.0.1:0".parse().unwrap(), 1, false, FirstWord::Client).unwrap();
+        let error = bind(first[0].local_addr().unwrap(), 1, false, FirstWord::Client).unwrap_err();
         assert!(
             error.to_string().contains("another process listens there"),
             "{error}"
@@ -138,10 +163,10 @@ mod tests {
 
     #[test]
     fn a_listener_can_move_from_every_address_to_one() {
-        let every = bind("0.0.0.0:0".parse().unwrap(), 2, false).unwrap();
+        let every = bind("0.0.0.0:0".parse().unwrap(), 2, false, FirstWord::Client).unwrap();
         let port = every[0].local_addr().unwrap().port();
         let one = SocketAddr::from(([127, 0, 0, 1], port));
-        assert!(bind(one, 2, false).is_err());
-        assert_eq!(bind(one, 2, true).unwrap().len(), 2);
+        assert!(bind(one, 2, false, FirstWord::Client).is_err());
+        assert_eq!(bind(one, 2, true, FirstWord::Client).unwrap().len(), 2);
     }
 }

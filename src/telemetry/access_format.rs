@@ -28,13 +28,13 @@ fn write_combined(out: &mut Vec<u8>, record: &AccessRecord<'_>, clock: &Clock) {
     out.extend_from_slice(b" - - [");
     clock.write_combined(out);
     out.extend_from_slice(b"] \"");
-    if record.version.is_empty() {
-        // A request line that could not be read is shown as it came.
-        write_escaped(out, record.target);
-    } else {
+    // A request line that could not be read is shown as it came, and streams have no version.
+    if !record.method.is_empty() {
         write_escaped(out, record.method);
         out.push(b' ');
-        write_escaped(out, record.target);
+    }
+    write_escaped(out, record.target);
+    if !record.version.is_empty() {
         out.push(b' ');
         out.extend_from_slice(record.version.as_bytes());
     }
@@ -52,6 +52,10 @@ fn write_combined(out: &mut Vec<u8>, record: &AccessRecord<'_>, clock: &Clock) {
     write_escaped(out, or_dash(record.request_id));
     out.extend_from_slice(b" time=");
     write_seconds(out, record.duration);
+    if let Some(received) = record.received {
+        out.extend_from_slice(b" received=");
+        write_number(out, received);
+    }
     if let Some(pool) = record.pool {
         out.extend_from_slice(b" pool=");
         write_escaped(out, pool.as_bytes());
@@ -104,6 +108,10 @@ fn write_json(out: &mut Vec<u8>, record: &AccessRecord<'_>, clock: &Clock) {
     write_number(out, record.status.into());
     json_key(out, "bytes");
     write_number(out, record.bytes);
+    if let Some(received) = record.received {
+        json_key(out, "received");
+        write_number(out, received);
+    }
     json_text(out, "referer", record.referer);
     json_text(out, "user_agent", record.user_agent);
     json_text(out, "host", record.host);
@@ -220,6 +228,7 @@ mod tests {
             version: "HTTP/1.1",
             status: 200,
             bytes: 12,
+            received: None,
             referer: None,
             user_agent: Some(b"curl/7.88"),
             host: Some(b"hq:8100"),

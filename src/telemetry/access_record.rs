@@ -17,6 +17,8 @@ pub struct AccessRecord<'a> {
     pub status: u16,
     /// Bytes of body sent to the client.
     pub bytes: u64,
+    /// Bytes that came from it, where they are no request's body: through a tunnel or a stream.
+    pub received: Option<u64>,
     /// The request's `Referer`.
     pub referer: Option<&'a [u8]>,
     /// The request's `User-Agent`.

@@ -7,6 +7,7 @@ mod event_log;
 mod access_format;
 mod access_log;
 mod access_record;
+mod held_record;
 
 // The time of day, formatted once a second.
 mod clock;
@@ -23,6 +24,7 @@ pub use self::{
     clock::{Clock, time_of_day_in},
     counter::Counter,
     event_log::EventLog,
+    held_record::HeldRecord,
     seldom::Seldom,
     text::{write_ip, write_number},
     troubles::Troubles,

@@ -288,6 +288,17 @@ impl Stream {
         }
     }
 
+    /// The address at this end.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        let local = |socket: SockRef<'_>| socket.local_addr();
+        let address = match &*self.socket.borrow() {
+            Socket::Watched(tcp) => local(SockRef::from(tcp)),
+            Socket::Fresh(tcp) => local(SockRef::from(tcp)),
+            Socket::Lost => return None,
+        };
+        address.ok().and_then(|address| address.as_socket())
+    }
+
     fn with_options(&self, set: impl FnOnce(SockRef<'_>) -> io::Result<()>) -> io::Result<()> {
         match &*self.socket.borrow() {
             Socket::Watched(tcp) => set(SockRef::from(tcp)),

@@ -52,15 +52,20 @@ impl TlsClient {
             }
             None => builder.with_no_client_auth(),
         };
-        config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+        config.alpn_protocols = vec![protocol.as_str().as_bytes().to_vec()];
         Ok(Self {
             config: Arc::new(config),
             name: tls.server_name.clone(),
         })
     }
 
-    /// A handshake to come with the server at `authority`, which is its address in the file.
-    pub(in super::super) fn connection(&self, authority: &str) -> Result<ClientConnection, Error> {
+    /// A handshake to come with the server at `authority`, which is its address in the file. What is not `known` to be
+    /// the protocol of before is left for both sides to find out.
+    pub(in super::super) fn connection(
+        &self,
+        authority: &str,
+        known: bool,
+    ) -> Result<ClientConnection, Error> {
         let name = match &self.name {
             Some(name) => name.clone(),
             None => {
@@ -72,7 +77,12 @@ impl TlsClient {
                     .map_err(|error| Error::General(error.to_string()))?
             }
         };
-        ClientConnection::new(Arc::clone(&self.config), name)
+        let config = Arc::clone(&self.config);
+        if known {
+            ClientConnection::new(config, name)
+        } else {
+            ClientConnection::new_with_alpn(config, name, Vec::new())
+        }
     }
 }
 

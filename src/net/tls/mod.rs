@@ -10,6 +10,9 @@ mod server;
 pub(super) mod session;
 mod subject;
 
+/// The first byte of a TLS handshake's record (RFC 8446 section 5.1).
+pub(super) const HANDSHAKE_RECORD: u8 = 22;
+
 pub use self::{
     client::TlsClient,
     server::{ClientIdentity, TlsServer},

@@ -100,6 +100,8 @@ pub struct ClientIdentity {
     pub subject: String,
     /// SHA-256 of its certificate, in hexadecimal.
     pub fingerprint: String,
+    /// The common name in its subject, if it is text.
+    pub common_name: Option<String>,
 }
 
 impl ClientIdentity {
@@ -115,10 +117,14 @@ impl ClientIdentity {
             });
         let digest = digest.as_ref().map(AsRef::<[u8]>::as_ref);
         let hexadecimal = |byte: &u8| format!("{byte:02x}");
+        let certificate = X509Certificate::from_der(certificate);
+        let name = certificate.as_ref().ok().map(|(_, read)| read.subject());
+        let common_name = name.and_then(|name| name.iter_common_name().next());
         Self {
-            subject: X509Certificate::from_der(certificate)
-                .map(|(_, certificate)| subject(certificate.subject()))
-                .unwrap_or_default(),
+            subject: name.map(subject).unwrap_or_default(),
+            common_name: common_name
+                .and_then(|name| name.as_str().ok())
+                .map(str::to_owned),
             fingerprint: digest.unwrap_or_default().iter().map(hexadecimal).collect(),
         }
     }

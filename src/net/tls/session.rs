@@ -17,10 +17,10 @@ use rustix::{
 use rustls::Connection;
 use tokio::io::Interest;
 
-use super::super::stream::{Moved, Socket};
-
-/// The first byte of a TLS handshake's record (RFC 8446 section 5.1).
-const HANDSHAKE_RECORD: u8 = 22;
+use super::{
+    super::stream::{Moved, Socket},
+    HANDSHAKE_RECORD,
+};
 
 /// The TLS of one connection.
 #[derive(Debug)]
@@ -189,6 +189,16 @@ impl Session {
             })
         }))?;
         self.is_ended |= n == 0;
+        self.process();
+        if self.error.is_some() && !self.began_in_the_clear() {
+            // The alert that says why; one that cannot be sent at once is not waited for.
+            self.flush_now(socket);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Makes plaintext of what was taken in.
+    fn process(&mut self) {
         match self.connection.process_new_packets() {
             Ok(state) => {
                 self.plaintext = state.plaintext_bytes_to_read();
@@ -198,13 +208,22 @@ impl Session {
             Err(error) => {
                 self.is_ended = true;
                 self.error = Some(error);
-                if !self.began_in_the_clear() {
-                    // The alert that says why; one that cannot be sent at once is not waited for.
-                    self.flush_now(socket);
-                }
             }
         }
-        Poll::Ready(Ok(()))
+    }
+
+    /// Takes in what was read before it was known that it is TLS.
+    pub(in super::super) fn take_ahead(&mut self, mut bytes: &[u8]) {
+        if let [first, ..] = bytes {
+            self.first = Some(*first);
+        }
+        while !bytes.is_empty() && !self.is_ended {
+            // From memory it fails only if rustls has not been asked to make anything of what it has.
+            if self.connection.read_tls(&mut bytes).is_err() {
+                return;
+            }
+            self.process();
+        }
     }
 
     /// Sends what waits, as far as the socket takes it at once, whether or not it is this task's turn.

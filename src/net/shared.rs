@@ -1,0 +1,71 @@
+//! What the connections of one worker share. One thread, so nothing is locked.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    rc::Rc,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{buffer::BufferPool, drain::Drain, timer::Timers};
+use crate::telemetry::{AccessWriter, Clock, Troubles};
+
+/// The parts of a worker that it lends to each of its connections, whatever they speak.
+#[derive(Debug)]
+pub struct Shared {
+    /// Spare buffers.
+    pub buffers: BufferPool,
+    /// Deadlines.
+    pub timers: Rc<Timers>,
+    /// The time of day.
+    pub clock: Clock,
+    /// Where access lines go.
+    pub access: AccessWriter,
+    /// When it is time to go.
+    pub drain: Drain,
+    /// What goes wrong, counted.
+    pub troubles: Arc<Troubles>,
+}
+
+/// How long something is waited for that nobody wants any more.
+const LAST_CHANCE: Duration = Duration::from_secs(1);
+
+impl Shared {
+    /// What `work` gives; `None` if it is not wanted any more, or the worker drains, and it takes longer than a moment.
+    pub async fn while_wanted<T>(
+        &self,
+        is_wanted: impl Fn() -> bool,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        let timer = self.timers.timer();
+        let mut work = pin!(work);
+        let mut until = None;
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = work.as_mut().poll(cx) {
+                return Poll::Ready(Some(output));
+            }
+            if !self.drain.is_draining() && is_wanted() {
+                return Poll::Pending;
+            }
+            let until = *until.get_or_insert_with(|| Instant::now() + LAST_CHANCE);
+            timer.poll_passed(cx, until).map(|()| None)
+        })
+        .await
+    }
+
+    /// A worker's, with nothing in it yet.
+    pub fn new(access: AccessWriter, troubles: Arc<Troubles>) -> Rc<Self> {
+        Rc::new(Self {
+            buffers: BufferPool::default(),
+            timers: Timers::new(),
+            clock: Clock::new(),
+            access,
+            drain: Drain::default(),
+            troubles,
+        })
+    }
+}
