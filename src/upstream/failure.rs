@@ -48,6 +48,20 @@ impl Failure {
         reason: "connect timeout",
     };
 
+    /// A machine that says that nobody is there for datagrams.
+    pub const PORT_UNREACHABLE: Self = Self {
+        kind: FailureKind::Error,
+        sent: false,
+        reason: "port unreachable",
+    };
+
+    /// A server that has not answered a datagram.
+    pub const NO_RESPONSE: Self = Self {
+        kind: FailureKind::Timeout,
+        sent: false,
+        reason: "no response",
+    };
+
     /// A server that takes no more of a request.
     pub const SEND_TIMEOUT: Self = Self {
         kind: FailureKind::Timeout,

@@ -44,6 +44,12 @@ impl Lease {
         &self.member().authority
     }
 
+    /// The lease's place at the peer, without the rest of it.
+    pub fn stay(self) -> InFlight {
+        self.peer().in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(Arc::clone(self.peer()))
+    }
+
     fn member(&self) -> &Member {
         self.set.member(self.place)
     }
@@ -94,6 +100,17 @@ impl Lease {
             }
             Some(Change::CameBack { .. }) | None => {}
         }
+    }
+}
+
+/// Counts at a peer like a request in flight, for as long as it lives, and holds nothing else of the pool: a tunnel may
+/// outlive many configurations.
+#[derive(Debug)]
+pub struct InFlight(Arc<Peer>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -17,6 +17,7 @@ mod connect;
 mod keepalive;
 mod multiplex;
 mod transport;
+mod tunnel;
 
 // What becomes of a try that failed.
 mod failure;
@@ -26,10 +27,10 @@ mod retry;
 mod resolve;
 
 pub use self::{
-    connect::connect,
+    connect::{connect, connect_through},
     failure::{Failure, FailureKind},
     keepalive::{Connection, Keepalive},
-    lease::Lease,
+    lease::{InFlight, Lease},
     multiplex::{Multiplexed, Slot, Way},
     peer::{Peer, PeerId},
     peer_set::PickContext,
@@ -37,4 +38,5 @@ pub use self::{
     resolve::Resolver,
     retry::{RetryPolicy, TrySoFar},
     transport::Transport,
+    tunnel::Tunnel,
 };

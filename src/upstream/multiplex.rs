@@ -32,7 +32,7 @@ use super::{
     failure::Failure,
     lease::Lease,
     peer::{Peer, PeerId},
-    transport::Transport,
+    transport::{Inside, Transport},
 };
 use crate::{
     config,
@@ -309,7 +309,7 @@ async fn connect(way: &Way<'_>) -> Result<Connection, Failure> {
     let deadline = Deadline::At(Instant::now() + way.patience);
     let stream = way
         .transport
-        .connect(way.lease, way.timer, deadline)
+        .connect(way.lease, way.timer, deadline, Inside::Http)
         .await?;
     stream.give_up_after(VANISHED.max(way.silence));
     let shaking = Builder::new()

@@ -70,25 +70,28 @@ impl Transport {
     /// Connects to the peer that `lease` is for, and shakes hands if that is how it is spoken to.
     ///
     /// # Errors
-    /// A [`Failure`] that sent nothing.
+    /// A [`Failure`] that sent nothing of a request.
     pub(super) async fn connect(
         &self,
         lease: &Lease,
         timer: &Timer,
         deadline: Deadline,
+        inside: Inside<'_>,
     ) -> Result<Stream, Failure> {
         let address = lease.peer().address();
-        let connected = match &self.tls {
-            None => timer.limit(deadline, Stream::connect(address)).await,
-            Some(tls) => {
-                let connecting = Stream::connect_secure(address, tls, lease.authority());
+        // Two futures, so that the many without TLS do not carry what a handshake needs.
+        let connected = match (&self.tls, inside) {
+            (None, Inside::Http) => timer.limit(deadline, Stream::connect(address)).await,
+            _ => {
+                let connecting = Box::pin(self.open(lease, inside));
                 timer.limit(deadline, connecting).await
             }
         };
         let stream = connected
             .unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
             .map_err(|error| Failure::connecting(&error))?;
-        if self.tls.is_some()
+        if inside == Inside::Http
+            && self.tls.is_some()
             && self.protocol == PeerProtocol::Http2
             && stream.protocol() != Some(Alpn::H2)
         {
@@ -96,6 +99,27 @@ impl Transport {
         }
         Ok(stream)
     }
+
+    async fn open(&self, lease: &Lease, inside: Inside<'_>) -> io::Result<Stream> {
+        let mut stream = Stream::connect(lease.peer().address()).await?;
+        if let Inside::Anything { preface } = inside {
+            stream.write_first(preface).await?;
+        }
+        if let Some(tls) = &self.tls {
+            let is_http = inside == Inside::Http;
+            stream.secure_to(tls, lease.authority(), is_http).await?;
+        }
+        Ok(stream)
+    }
+}
+
+/// What a connection to a server is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Inside<'p> {
+    /// What the pool's protocol is.
+    Http,
+    /// Whatever the client speaks, behind `preface`, which is in the clear.
+    Anything { preface: &'p [u8] },
 }
 
 fn is_same(a: Option<&PeerTls>, b: Option<&PeerTls>) -> bool {

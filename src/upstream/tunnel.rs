@@ -1,0 +1,68 @@
+//! A client's connection joined to a peer's, for as long as both want it: days, maybe.
+//!
+//! It holds nothing of the configuration that it was made under, so that reloads neither end it nor
+//! pile up behind it.
+
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    rc::Rc,
+};
+
+use tokio::time::Instant;
+
+use super::lease::{InFlight, Lease};
+use crate::{
+    net::{Relay, Shared, Side, Stream},
+    telemetry::HeldRecord,
+};
+
+/// A relay that counts at its peer and at its worker, and writes an access line when it is dropped.
+pub struct Tunnel<C: Side> {
+    relay: Relay<C, Stream>,
+    shared: Rc<Shared>,
+    line: Option<Box<HeldRecord>>,
+    _place: InFlight,
+}
+
+impl<C: Side> Tunnel<C> {
+    /// A tunnel through `relay` to the peer that `lease` is for.
+    pub fn new(
+        shared: &Rc<Shared>,
+        relay: Relay<C, Stream>,
+        lease: Lease,
+        line: Option<Box<HeldRecord>>,
+    ) -> Self {
+        shared.drain.enter();
+        Self {
+            relay,
+            shared: Rc::clone(shared),
+            line,
+            _place: lease.stay(),
+        }
+    }
+
+    /// Moves bytes until the tunnel is over. Not an `async fn`, which would keep the tunnel twice.
+    pub fn run(mut self) -> impl Future<Output = ()> {
+        poll_fn(move |cx| self.relay.poll(cx, &self.shared))
+    }
+}
+
+impl<C: Side> Drop for Tunnel<C> {
+    fn drop(&mut self) {
+        let shared = &self.shared;
+        if let Some(line) = &mut self.line {
+            let format = line.format;
+            let (bytes, received) = (self.relay.to_client(), self.relay.from_client());
+            let record = line.end(bytes, received, Instant::now());
+            shared.access.write(format, &record, &shared.clock);
+        }
+        shared.drain.leave();
+    }
+}
+
+impl<C: Side> fmt::Debug for Tunnel<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tunnel").finish_non_exhaustive()
+    }
+}
