@@ -30,6 +30,7 @@ fn bench(bencher: Bencher<'_, '_>, format: LineFormat) {
         version: "HTTP/1.1",
         status: 200,
         bytes: 18_432,
+        received: None,
         referer: Some(b"http://hq.company.com:8100/app/"),
         user_agent: Some(
             b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/130.0.0.0 Safari/537.36",

@@ -6,6 +6,7 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 use divan::{Bencher, black_box};
 use lbd::{
     http::{Context, Site, SiteSource, bench::Heads, bench::reads_request},
+    net::Shared,
     telemetry::{AccessLog, AccessSink, AccessWriter},
     upstream::{Pool, Resolver},
 };
@@ -74,11 +75,8 @@ fn bench(
     let site =
         Site::new(&config.listeners[0], &config.routes, &pools, None).expect("a site without TLS");
     let log = AccessLog::start(AccessSink::off()).expect("a thread can be started");
-    let context = Context::new(
-        Box::new(Nothing),
-        AccessWriter::new(log),
-        Default::default(),
-    );
+    let shared = Shared::new(AccessWriter::new(log), Default::default());
+    let context = Context::new(Box::new(Nothing), shared);
     let heads = Heads::read(&context, &site, request(name), RESPONSE.as_bytes());
     let heads = heads.expect("they are good");
     let mut out = Vec::with_capacity(4096);

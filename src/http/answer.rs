@@ -107,7 +107,7 @@ impl<'a> Answer<'a> {
     ) -> After {
         let is_read = !self.closes && client.discard_body(&mut exchange.body);
         let wants_more = exchange.request().is_some_and(|request| request.keep_alive);
-        let keep_alive = is_read && wants_more && !exchange.context.drain.is_draining();
+        let keep_alive = is_read && wants_more && !exchange.context.shared.drain.is_draining();
         let has_body = self.may_have_body() && !exchange.is_head;
         let (head, framing) = self.head(client, exchange, route, keep_alive);
         exchange.status = Some(self.status);

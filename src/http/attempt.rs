@@ -7,7 +7,7 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use super::{
-    conversation::{Answered, Conversation, Heard, Patience, TryError},
+    conversation::{Answered, Asked, Conversation, Heard, Patience, TryError},
     error::HttpError,
     forward::Forwarding,
     h2::HeadFields,
@@ -170,8 +170,12 @@ impl Forwarding<'_, '_, '_> {
             client: self.exchange.site.timeouts,
             peer: self.forward.timeouts,
         };
-        let buffers = &self.exchange.context.buffers;
-        let conversation = Conversation::new(link, buffers, self.request, patience, now);
+        let buffers = &self.exchange.context.shared.buffers;
+        let request = Asked {
+            head: self.request,
+            offer: self.offer.as_deref(),
+        };
+        let conversation = Conversation::new(link, buffers, request, patience, now);
         conversation.run(self.client, upload).await
     }
 
@@ -187,6 +191,7 @@ impl Forwarding<'_, '_, '_> {
             host: self.host_sent(lease),
             framing: self.request.body,
             expects_continue: self.request.expects_continue && !upload.received_any(),
+            offer: self.offer.as_deref(),
         }
     }
 

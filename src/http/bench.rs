@@ -73,6 +73,7 @@ impl<'c> Heads<'c> {
             host: self.request.host(),
             framing: self.request.body,
             expects_continue: false,
+            offer: None,
         };
         write_peer_head(out, &self.exchange(), &self.request, &head);
     }
@@ -83,6 +84,7 @@ impl<'c> Heads<'c> {
             route: self.route,
             framing: self.response.body,
             keep_alive: true,
+            changes_to: None,
             rewrite: Rewrite {
                 peer: ([127, 0, 0, 1], 8101).into(),
                 authority: "127.0.0.1:8101",

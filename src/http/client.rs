@@ -13,44 +13,9 @@ use super::{
     grpc::{Code, trailers},
     h1::{BodyError, Decoder},
     h2::{Incoming, Outgoing},
+    switch::Switched,
 };
-use crate::net::{Buffer, BufferPool, BufferSize, Deadline, Stream, Timer};
-
-/// How long a connection is read from after the last byte was written, so that the response is not
-/// lost to a reset (nginx `lingering_time`, `lingering_timeout`).
-const LINGER_TOTAL: Duration = Duration::from_secs(30);
-
-/// How patiently the client's last words are read away.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Farewell {
-    /// Until it has been silent for long.
-    Long,
-    /// The process waits for the connection to end.
-    Short,
-    /// It is not worth much: it was cut off.
-    Curt,
-}
-
-impl Farewell {
-    pub(super) fn while_draining(is_draining: bool) -> Self {
-        if is_draining { Self::Short } else { Self::Long }
-    }
-
-    fn silence(self) -> Duration {
-        match self {
-            Self::Long => Duration::from_secs(5),
-            Self::Short | Self::Curt => Duration::from_millis(500),
-        }
-    }
-
-    /// Bytes that are read at most.
-    fn most(self) -> usize {
-        match self {
-            Self::Long | Self::Short => usize::MAX,
-            Self::Curt => 256 << 10,
-        }
-    }
-}
+use crate::net::{Buffer, BufferPool, BufferSize, Stream, Timer};
 
 /// The client of one exchange.
 pub(super) enum Client<'c> {
@@ -74,6 +39,8 @@ pub(super) struct Http2Client {
     pub(super) input: Incoming,
     pub(super) output: RefCell<Http2Output>,
     pub(super) timer: Timer,
+    /// What the stream goes on as, once it is answered.
+    pub(super) switched: Option<Box<Switched>>,
 }
 
 /// The sending half of a client's stream.
@@ -158,6 +125,7 @@ impl Client<'_> {
                 input,
                 output,
                 timer,
+                ..
             }) => (BodySource::Http2(input), ResponseSink::Http2(output), timer),
         }
     }
@@ -214,24 +182,6 @@ impl Http1Client {
     }
 }
 
-/// Says good-bye and waits until the client has heard everything, or has had its time.
-pub(super) async fn linger(stream: &Stream, timer: &Timer, farewell: Farewell) {
-    stream.shutdown();
-    let end = Instant::now() + LINGER_TOTAL;
-    let mut space = [0; 4096];
-    let mut seen = 0;
-    while seen < farewell.most() {
-        let silence = Instant::now() + farewell.silence();
-        match stream
-            .read(&mut space, timer, Deadline::At(silence.min(end)))
-            .await
-        {
-            Ok(n) if n > 0 => seen += n,
-            Ok(_) | Err(_) => return,
-        }
-    }
-}
-
 impl BodySource<'_> {
     /// Whether nothing waits that has not been taken.
     pub(super) fn is_empty(&self) -> bool {
@@ -274,7 +224,7 @@ impl BodySource<'_> {
     ) -> Poll<io::Result<()>> {
         match self {
             Self::Http1 { stream, input } => {
-                let read = ready!(buffers.poll_fill(cx, stream, input, BufferSize::Long))?;
+                let read = ready!(buffers.poll_fill(cx, *stream, input, BufferSize::Long))?;
                 Poll::Ready(match read {
                     0 => Err(io::ErrorKind::UnexpectedEof.into()),
                     _ => Ok(()),

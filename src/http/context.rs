@@ -1,11 +1,10 @@
-//! What a worker lends to each of its connections.
+//! What a worker lends to each of its HTTP connections.
 
 use std::{fmt, net::SocketAddr, rc::Rc, sync::Arc};
 
 use super::site::Site;
 use crate::{
-    net::{BufferPool, Drain, Timers},
-    telemetry::{AccessWriter, Clock, Troubles},
+    net::Shared,
     upstream::{Keepalive, Multiplexed},
 };
 
@@ -22,7 +21,7 @@ pub trait SiteSource: fmt::Debug {
     fn let_go(&self);
 }
 
-/// The parts of a worker that its connections share. One thread, so nothing is locked.
+/// The parts of a worker that its HTTP connections share.
 #[derive(Debug)]
 pub struct Context {
     /// What is served now.
@@ -31,33 +30,18 @@ pub struct Context {
     pub keepalive: Keepalive,
     /// Connections to peers that requests share.
     pub multiplexed: Multiplexed,
-    /// Spare buffers.
-    pub buffers: BufferPool,
-    /// Deadlines.
-    pub timers: Rc<Timers>,
-    /// The time of day.
-    pub clock: Clock,
-    /// Where access lines go.
-    pub access: AccessWriter,
-    /// When it is time to go.
-    pub drain: Drain,
-    /// What goes wrong, counted.
-    pub troubles: Arc<Troubles>,
+    /// What is shared with everything else that the worker does.
+    pub shared: Rc<Shared>,
 }
 
 impl Context {
     /// A worker's context with nothing in it yet.
-    pub fn new(sites: Box<dyn SiteSource>, access: AccessWriter, troubles: Arc<Troubles>) -> Self {
+    pub fn new(sites: Box<dyn SiteSource>, shared: Rc<Shared>) -> Self {
         Self {
             sites,
             keepalive: Keepalive::default(),
             multiplexed: Multiplexed::default(),
-            buffers: BufferPool::default(),
-            timers: Timers::new(),
-            clock: Clock::new(),
-            access,
-            drain: Drain::default(),
-            troubles,
+            shared,
         }
     }
 }

@@ -19,7 +19,7 @@ use super::{
     client::{Client, ClientInput, ClientOutput, ResponseSink},
     error::HttpError,
     h1::{InvalidResponse, parse_response},
-    message::{RequestHead, ResponseHead},
+    message::{Name, RequestHead, ResponseHead, list},
     peer::{PeerLink, ResponseSource, poll_head},
     upload::{Upload, UploadError},
     watch::Watch,
@@ -78,11 +78,19 @@ pub(super) struct Patience {
     pub(super) peer: PeerTimeouts,
 }
 
+/// What the peer is asked.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'r> {
+    pub(super) head: &'r RequestHead,
+    /// The protocols that the connection may change to.
+    pub(super) offer: Option<&'r [u8]>,
+}
+
 /// One try on one connection.
 pub(super) struct Conversation<'r> {
     link: PeerLink,
     buffers: &'r BufferPool,
-    request: &'r RequestHead,
+    request: Asked<'r>,
     patience: Patience,
     since: Instant,
     state: State,
@@ -107,7 +115,7 @@ impl<'r> Conversation<'r> {
     pub(super) fn new(
         link: PeerLink,
         buffers: &'r BufferPool,
-        request: &'r RequestHead,
+        request: Asked<'r>,
         patience: Patience,
         since: Instant,
     ) -> Self {
@@ -171,7 +179,7 @@ impl<'r> Conversation<'r> {
         let (source, sink, timer) = client.split();
         let state = &self.state;
         let waits_for_100 =
-            self.request.expects_continue && !upload.received_any() && source.is_empty();
+            self.request.head.expects_continue && !upload.received_any() && source.is_empty();
         state.waits_for_100.set(waits_for_100);
         // A client that waits for 100 waits for the peer, which has its own time for that.
         let body_patience = if waits_for_100 {
@@ -336,7 +344,7 @@ impl State {
 struct HeadReader<'h> {
     source: ResponseSource<'h>,
     buffers: &'h BufferPool,
-    request: &'h RequestHead,
+    request: Asked<'h>,
     client: ClientOutput<'h>,
     state: &'h State,
 }
@@ -348,16 +356,37 @@ impl HeadReader<'_> {
                 ResponseSource::Http1 { .. } => self.read_text().await?,
                 ResponseSource::Http2 { response, body } => {
                     let arrived =
-                        poll_fn(|cx| poll_head(response, &self.request.method, body, cx)).await;
+                        poll_fn(|cx| poll_head(response, &self.request.head.method, body, cx))
+                            .await;
                     let arrived = arrived.map_err(|failure| self.state.broke(failure))?;
                     self.state.note();
                     arrived
                 }
             };
-            if !head.status.is_informational() {
+            if !head.status.is_informational() || self.is_agreed(&head)? {
                 return Ok(head);
             }
             self.pass_on(&head).await?;
+        }
+    }
+
+    /// Whether `head` says that the connection speaks another protocol from here on.
+    fn is_agreed(&self, head: &ResponseHead) -> Result<bool, TryError> {
+        if head.status != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(false);
+        }
+        let Some(offer) = self.request.offer else {
+            return Err(self.state.invalid("switched protocols unasked"));
+        };
+        let mut chosen = head.fields.all(Name::Upgrade).flat_map(list);
+        let is_offered =
+            |protocol: &[u8]| list(offer).any(|offered| offered.eq_ignore_ascii_case(protocol));
+        if chosen.all(is_offered) {
+            Ok(true)
+        } else {
+            Err(self
+                .state
+                .invalid("switched to a protocol that was not offered"))
         }
     }
 
@@ -371,7 +400,7 @@ impl HeadReader<'_> {
             // At first there is nothing to parse.
             let parsed = match input.data() {
                 [] => Ok(None),
-                data => parse_response(data, &self.request.method),
+                data => parse_response(data, &self.request.head.method),
             };
             match parsed {
                 Ok(Some((head, length))) => {
@@ -384,7 +413,7 @@ impl HeadReader<'_> {
                 Ok(None) => {}
                 Err(InvalidResponse(reason)) => return Err(state.invalid(reason)),
             }
-            let fill = |cx: &mut Context<'_>| self.buffers.poll_fill(cx, stream, input, size);
+            let fill = |cx: &mut Context<'_>| self.buffers.poll_fill(cx, *stream, input, size);
             match poll_fn(fill).await.map_err(|error| state.failed(&error))? {
                 0 if !input.is_empty() => {
                     return Err(state.invalid("closed within the header"));
@@ -398,14 +427,10 @@ impl HeadReader<'_> {
     /// Sends an informational response on to the client, if it can understand one.
     async fn pass_on(&mut self, head: &ResponseHead) -> Result<(), TryError> {
         let is_wanted = match head.status {
-            // Nobody asked to switch: lbd did not pass an Upgrade on.
-            StatusCode::SWITCHING_PROTOCOLS => {
-                return Err(self.state.invalid("switched protocols unasked"));
-            }
             StatusCode::CONTINUE => self.state.waits_for_100.replace(false),
             _ => true,
         };
-        if !is_wanted || self.request.is_http_10() {
+        if !is_wanted || self.request.head.is_http_10() {
             return Ok(());
         }
         self.state.heard.set(Heard::PassedOn);

@@ -43,9 +43,14 @@ impl Forwarding<'_, '_, '_> {
         let keep_alive = self.request.keep_alive
             && framing != Framing::UntilClose
             && upload.is_complete()
-            && !self.exchange.context.drain.is_draining();
+            && !self.exchange.context.shared.drain.is_draining();
         let buffer = upload.take_frame();
-        let head = self.client_head(buffer, response, lease, framing, keep_alive);
+        let after = AfterHead {
+            framing,
+            keep_alive,
+            changes_to: None,
+        };
+        let head = self.client_head(buffer, response, lease, after);
         self.exchange.status = Some(response.status);
         let result = self.send_both(head, &mut answered, framing, upload).await;
         if result == Err(RelayError::Unsent) {
@@ -75,7 +80,7 @@ impl Forwarding<'_, '_, '_> {
         framing: Framing,
         upload: &mut Upload<'_>,
     ) -> Result<(), RelayError> {
-        let buffers = &self.exchange.context.buffers;
+        let buffers = &self.exchange.context.shared.buffers;
         let timeouts = self.exchange.site.timeouts;
         let is_stream = matches!(self.client, Client::Http2(_));
         let (source, sink, timer) = self.client.split();
@@ -129,7 +134,7 @@ impl Forwarding<'_, '_, '_> {
         };
         let context = self.exchange.context;
         let is_reusable = is_over && response.keep_alive && input.is_empty();
-        context.buffers.give(input);
+        context.shared.buffers.give(input);
         if is_reusable {
             connection.had_implied_end = response.body == Framing::None;
             context.keepalive.give(
@@ -154,13 +159,12 @@ impl Forwarding<'_, '_, '_> {
     }
 
     /// The head that the client gets; `buffer` is memory for it.
-    fn client_head(
+    pub(super) fn client_head(
         &self,
         mut buffer: Vec<u8>,
         response: &ResponseHead,
         lease: &Lease,
-        framing: Framing,
-        keep_alive: bool,
+        after: AfterHead<'_>,
     ) -> ResponseText {
         let pool = &self.forward.pool;
         let rewrite = Rewrite {
@@ -178,8 +182,9 @@ impl Forwarding<'_, '_, '_> {
         };
         let client = ClientHead {
             route: self.route,
-            framing,
-            keep_alive,
+            framing: after.framing,
+            keep_alive: after.keep_alive,
+            changes_to: after.changes_to,
             rewrite,
         };
         match self.client {
@@ -190,10 +195,24 @@ impl Forwarding<'_, '_, '_> {
             Client::Http2(_) => {
                 let mut fields = HeadFields::default();
                 write_client_fields(&mut fields, self.exchange, self.request, response, &client);
-                ResponseText::http2(response.status, fields)
+                let status = match response.status {
+                    // That is how a stream changes (RFC 8441 section 4).
+                    StatusCode::SWITCHING_PROTOCOLS => StatusCode::OK,
+                    status => status,
+                };
+                ResponseText::http2(status, fields)
             }
         }
     }
+}
+
+/// What comes behind a response's head.
+#[derive(Clone, Copy)]
+pub(super) struct AfterHead<'a> {
+    pub(super) framing: Framing,
+    pub(super) keep_alive: bool,
+    /// Another protocol.
+    pub(super) changes_to: Option<&'a [u8]>,
 }
 
 /// A server that dies breaks off all that it was at.

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     net::ClientIdentity,
-    telemetry::{AccessRecord, Attempt, AttemptResult},
+    telemetry::{AccessRecord, Attempt, AttemptResult, HeldRecord},
     upstream::Peer,
 };
 
@@ -55,6 +55,8 @@ pub(super) struct Exchange<'c> {
     /// One for nearly all requests, and then without memory of its own.
     attempts: SmallVec<[Attempt; 1]>,
     attempt_started: Option<Instant>,
+    /// Whether its line is written when a tunnel ends.
+    is_held: bool,
 }
 
 /// The client as trusted proxies, if any, describe it.
@@ -189,6 +191,7 @@ impl<'c> Exchange<'c> {
             pool: None,
             attempts: SmallVec::new(),
             attempt_started: None,
+            is_held: false,
         }
     }
 
@@ -303,14 +306,37 @@ const HEX: [[u8; 2]; 256] = {
 
 impl Drop for Exchange<'_> {
     fn drop(&mut self) {
-        let Some(format) = self.site.access else {
+        let Some(format) = self.site.access.filter(|_| !self.is_held) else {
             return;
         };
         let now = Instant::now();
         self.end_attempt(None, now);
+        let shared = &self.context.shared;
+        shared
+            .access
+            .write(format, &self.record(now), &shared.clock);
+    }
+}
+
+impl Exchange<'_> {
+    /// What its line says, for a tunnel that it becomes and that writes it; `None` without an access log.
+    pub(super) fn hold(&mut self, now: Instant) -> Option<Box<HeldRecord>> {
+        let format = self.site.access?;
+        let attempt_started = self.attempt_started.unwrap_or(now);
+        let record = HeldRecord::new(
+            format,
+            &self.record(now),
+            self.times.started,
+            attempt_started,
+        );
+        self.is_held = true;
+        Some(Box::new(record))
+    }
+
+    fn record(&self, now: Instant) -> AccessRecord<'_> {
         let request = self.request;
         let field = |name: Name| request.and_then(|request| request.fields.get(name));
-        let record = AccessRecord {
+        AccessRecord {
             client: self.client.address,
             method: request.map_or(b"", |request| request.method.as_str().as_bytes()),
             target: request.map_or(&self.line, |request| request.raw_target()),
@@ -319,6 +345,7 @@ impl Drop for Exchange<'_> {
                 .status
                 .map_or(CLIENT_CLOSED_REQUEST, |status| status.as_u16()),
             bytes: self.bytes,
+            received: None,
             referer: field(Name::Referer),
             user_agent: field(Name::UserAgent),
             host: request.map(RequestHead::host),
@@ -326,9 +353,6 @@ impl Drop for Exchange<'_> {
             duration: now.duration_since(self.times.started),
             pool: self.pool,
             attempts: &self.attempts,
-        };
-        self.context
-            .access
-            .write(format, &record, &self.context.clock);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The only loop: pick a peer, connect, send, judge; and again only if the failure, the method and
 //! the budget allow.
 
+use http::StatusCode;
 use tokio::time::Instant;
 
 use super::{
@@ -27,6 +28,8 @@ pub(super) struct Forwarding<'f, 'k, 'c> {
     pub(super) route: &'f Route,
     pub(super) forward: &'f Forward,
     pub(super) path: &'f Path<'f>,
+    /// The protocols that the connection may change to.
+    pub(super) offer: Option<Vec<u8>>,
 }
 
 impl Forwarding<'_, '_, '_> {
@@ -43,13 +46,34 @@ impl Forwarding<'_, '_, '_> {
             self.exchange.site.underscores_in_headers,
         );
         let outcome = match self.find_answer(&mut upload).await {
-            Ok(Some((answered, lease))) => self.relay(answered, &lease, &mut upload).await,
+            Ok(Some((answered, lease))) => self.deliver(answered, lease, &mut upload).await,
             Ok(None) => Ok(After::Close),
             Err(error) => Err(error),
         };
         // What lbd answers by itself must not begin where the body does.
         self.exchange.body = upload.into_body();
         outcome
+    }
+
+    /// Sends the answer on, or joins the two connections if they are to speak something else.
+    async fn deliver(
+        &mut self,
+        answered: Answered,
+        lease: Lease,
+        upload: &mut Upload<'_>,
+    ) -> Result<After, HttpError> {
+        let status = answered.response.status;
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            return Box::pin(self.switch(answered, lease, upload)).await;
+        }
+        if self.request.protocol.is_some() && status.is_success() {
+            // To the client that would say that the stream has changed.
+            return Err(HttpError::peer(
+                StatusCode::BAD_GATEWAY,
+                "did not switch protocols",
+            ));
+        }
+        self.relay(answered, &lease, upload).await
     }
 
     /// Tries peers until one has answered; `None` if the client leaves first.

@@ -17,7 +17,10 @@ use super::{
     upload::TOO_LARGE,
     variables::{host_name, write_template},
 };
-use crate::{config::Template, net::Deadline};
+use crate::{
+    config::{PeerProtocol, Template},
+    net::Deadline,
+};
 
 /// Answers `request`, which `exchange` is about.
 pub(super) async fn handle<'c>(
@@ -120,18 +123,31 @@ async fn forward<'c>(
         route,
         forward,
         path,
+        offer: offer(request, forward)?,
     };
     let Some(patience) = patience else {
         return forwarding.run().await;
     };
     // The client's timer is the forwarding's: this one is for the call as a whole.
-    let timer = forwarding.exchange.context.timers.timer();
+    let timer = forwarding.exchange.context.shared.timers.timer();
     let deadline = Deadline::At(forwarding.exchange.times.started + patience);
     // Boxed, so that what is no call does not carry the space that calls need.
     let in_time = Box::pin(async move { timer.limit(deadline, forwarding.run()).await });
     match in_time.await {
         Some(outcome) => outcome,
         None => Ok(Box::pin(too_late(client, exchange, route)).await),
+    }
+}
+
+/// The protocols that the connection may change to. Servers of HTTP/2 are spoken to on connections that others share.
+fn offer(request: &RequestHead, forward: &Forward) -> Result<Option<Vec<u8>>, HttpError> {
+    match (request.protocol, forward.pool.transport().protocol) {
+        (_, PeerProtocol::Http1) => Ok(request.offer()),
+        (None, PeerProtocol::Http2) => Ok(None),
+        (Some(_), PeerProtocol::Http2) => Err(HttpError::peer(
+            StatusCode::NOT_IMPLEMENTED,
+            "no tunnels to servers of HTTP/2",
+        )),
     }
 }
 

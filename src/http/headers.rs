@@ -31,6 +31,8 @@ pub(super) struct PeerHead<'a> {
     pub(super) framing: Framing,
     /// Whether the client still waits for 100.
     pub(super) expects_continue: bool,
+    /// The protocols that the connection may change to.
+    pub(super) offer: Option<&'a [u8]>,
 }
 
 /// Appends the head that a peer gets, as HTTP/1.1's text.
@@ -58,7 +60,7 @@ pub(super) fn write_peer_fields(
     }
     let believes = exchange.client.is_trusted_proxy;
     let underscores = exchange.site.underscores_in_headers;
-    let left_out = match (believes, exchange.identity.is_some()) {
+    let mut left_out = match (believes, exchange.identity.is_some()) {
         (true, true) => NOT_FROM_CLIENT.without(Name::Forwarded),
         (true, false) => NOT_FROM_CLIENT
             .without(Name::Forwarded)
@@ -66,6 +68,9 @@ pub(super) fn write_peer_fields(
             .without(Name::XClientCertFingerprint),
         (false, _) => NOT_FROM_CLIENT,
     };
+    if request.protocol.is_some() {
+        left_out = left_out.and(Names::of(&[Name::SecWebSocketKey]));
+    }
     write_end_to_end(
         out,
         &request.fields,
@@ -78,7 +83,9 @@ pub(super) fn write_peer_fields(
     if peer.expects_continue {
         out.field("Expect", b"100-continue");
     }
-    if request
+    if let Some(offer) = peer.offer {
+        write_offer(out, request, offer);
+    } else if request
         .fields
         .all(Name::Te)
         .flat_map(list)
@@ -90,6 +97,27 @@ pub(super) fn write_peer_fields(
     write_forwarded(out, exchange, request, edits);
     write_via(out, exchange, request.version_number());
     write_set(out, edits, exchange);
+}
+
+/// What the connection may change to (RFC 9110 section 7.8). A WebSocket that comes over HTTP/2 has no key, for its
+/// client cannot mistake a cached answer for one (RFC 8441 section 5); servers of HTTP/1.1 want one.
+fn write_offer(out: &mut impl HeadWriter, request: &RequestHead, offer: &[u8]) {
+    out.of_connection("Connection", b"upgrade");
+    out.of_connection("Upgrade", offer);
+    if request.protocol.is_some() && offer.eq_ignore_ascii_case(b"websocket") {
+        out.field_with("Sec-WebSocket-Key", write_key);
+    }
+}
+
+/// 16 random bytes in base64: of the last digit but two bits are used (RFC 6455 section 4.1).
+fn write_key(out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let bits = fastrand::u128(..);
+    for i in 0..21 {
+        out.push(DIGITS[(bits >> (6 * i)) as usize & 63]);
+    }
+    out.push(DIGITS[((bits >> 126) as usize) << 4]);
+    out.extend_from_slice(b"==");
 }
 
 /// Who asked, for whom and how: what the peer can no longer see from its connection.
@@ -148,6 +176,8 @@ pub(super) struct ClientHead<'a> {
     pub(super) route: &'a Route,
     pub(super) framing: Framing,
     pub(super) keep_alive: bool,
+    /// What the connection changes to.
+    pub(super) changes_to: Option<&'a [u8]>,
     pub(super) rewrite: Rewrite<'a>,
 }
 
@@ -173,12 +203,17 @@ pub(super) fn write_client_fields(
     client: &ClientHead<'_>,
 ) {
     let edits = &client.route.response_headers;
+    let left_out = match request.protocol {
+        // The answer to a key of lbd's own.
+        Some(_) => WRITTEN_IN_RESPONSE.and(Names::of(&[Name::SecWebSocketAccept])),
+        None => WRITTEN_IN_RESPONSE,
+    };
     write_end_to_end(
         out,
         &response.fields,
         response.options,
         edits,
-        WRITTEN_IN_RESPONSE,
+        left_out,
         true,
     );
     for (name, text) in [(Name::Location, "Location"), (Name::Refresh, "Refresh")] {
@@ -198,7 +233,13 @@ pub(super) fn write_client_fields(
     }
     write_via(out, exchange, response.version_number());
     write_set(out, edits, exchange);
-    write_connection(out, request, client.keep_alive);
+    match client.changes_to {
+        Some(protocol) => {
+            out.of_connection("Connection", b"upgrade");
+            out.of_connection("Upgrade", protocol);
+        }
+        None => write_connection(out, request, client.keep_alive),
+    }
 }
 
 /// Appends an informational response (RFC 9110 section 15.2), as HTTP/1.1's text.
@@ -263,7 +304,9 @@ const NOT_IN_TRAILERS: [&str; 10] = [
 
 /// Appends `Date: now`.
 pub(super) fn write_date(out: &mut impl HeadWriter, exchange: &Exchange<'_>) {
-    out.field_with("Date", |out| exchange.context.clock.write_http_date(out));
+    out.field_with("Date", |out| {
+        exchange.context.shared.clock.write_http_date(out)
+    });
 }
 
 /// Appends what the client must know of the connection: only what its version does not imply.

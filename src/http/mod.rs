@@ -3,8 +3,8 @@
 //! A request's way, in the order of the files: [`ClientConnection`] finds out what is spoken and
 //! reads a head, or leaves both to `h2`; `handler` is the pipeline of stages on one screen; `forward`
 //! is the only loop that tries peers, `attempt` is one try at one peer, `conversation` what is said in
-//! it, `deliver` the answer's way to the client; `upload` and `relay` move the bodies; and `exchange`,
-//! when it is dropped, writes the one access line.
+//! it, `deliver` the answer's way to the client; `upload` and `relay` move the bodies; `switch` joins two
+//! connections that change their protocol; and `exchange`, when it is dropped, writes the one access line.
 //!
 //! A client has a connection of its own in HTTP/1.1 and a stream of one in HTTP/2, and so has a peer:
 //! `client` and `peer` are where the two differ, and nothing between them knows which it is.
@@ -22,6 +22,7 @@ mod peer;
 mod relay;
 mod response;
 mod server;
+mod switch;
 mod upload;
 mod watch;
 

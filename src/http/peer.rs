@@ -214,7 +214,7 @@ impl ResponseBody<'_> {
                 input,
                 decoder,
             } => {
-                let n = ready!(buffers.poll_fill(cx, stream, input, size))?;
+                let n = ready!(buffers.poll_fill(cx, *stream, input, size))?;
                 if n == 0 {
                     decoder.end().map_err(|_| io::ErrorKind::UnexpectedEof)?;
                 }

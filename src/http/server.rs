@@ -8,7 +8,6 @@ use std::{
     future::poll_fn,
     io,
     net::SocketAddr,
-    pin::pin,
     rc::Rc,
     sync::Arc,
     task::{self, Poll},
@@ -20,7 +19,7 @@ use tokio::time::Instant;
 
 use super::{
     answer::Answer,
-    client::{After, Client, Farewell, Http1Client, linger},
+    client::{After, Client, Http1Client},
     context::Context,
     error::HttpError,
     exchange::{ClientSeen, Exchange, Times},
@@ -32,11 +31,17 @@ use super::{
 };
 use crate::{
     config::Alpn,
-    net::{Agreed, BufferSize, ClientIdentity, Deadline, Stream, handshake},
+    net::{
+        Agreed, BufferSize, ClientIdentity, Deadline, Farewell, Stream, handshake, linger,
+        read_proxy_header,
+    },
 };
 
 /// How long a connection that never carried a request is waited for once its worker drains.
 const LAST_CHANCE: Duration = Duration::from_secs(1);
+
+/// Why a connection is refused that does not come from a proxy.
+const STRANGER: &str = "not from one of `trusted_proxies`";
 
 /// Where connections come in.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +58,9 @@ pub struct Arrival {
 pub struct ClientConnection {
     context: Rc<Context>,
     client: Http1Client,
+    /// The other end, or who the proxy there speaks for; and the port that the client has connected to.
     address: SocketAddr,
+    port: u16,
     arrival: Rc<Arrival>,
     /// Who the client has proved to be.
     identity: Option<Box<ClientIdentity>>,
@@ -73,11 +80,12 @@ impl ClientConnection {
         arrival: &Rc<Arrival>,
     ) -> Option<Self> {
         let site = context.sites.site(arrival.listener)?;
-        context.drain.enter();
+        context.shared.drain.enter();
         Some(Self {
             context: Rc::clone(context),
-            client: Http1Client::new(stream, context.timers.timer()),
+            client: Http1Client::new(stream, context.shared.timers.timer()),
             address,
+            port: arrival.port,
             arrival: Rc::clone(arrival),
             identity: None,
             is_https: site.tls.is_some(),
@@ -88,7 +96,8 @@ impl ClientConnection {
 
     /// Serves every request that comes, each by what is configured when it begins.
     pub async fn serve(&mut self) {
-        let is_settled = self.site.tls.is_none() && !self.site.h2c;
+        let Site { tls, h2c, .. } = &*self.site;
+        let is_settled = tls.is_none() && !h2c && !self.site.proxy_protocol;
         let spoken = if is_settled {
             Some(Alpn::Http11)
         } else {
@@ -102,14 +111,25 @@ impl ClientConnection {
         }
     }
 
-    /// Shakes hands, and finds out what is spoken; `None`: the connection is over.
+    /// Learns who the client is, shakes hands, and finds out what is spoken; `None`: the connection is over.
     async fn agree(&mut self) -> Option<Alpn> {
-        let deadline = Deadline::After(self.site.timeouts.header);
+        let deadline = Deadline::At(Instant::now() + self.site.timeouts.header);
+        if self.site.proxy_protocol {
+            self.hear_proxy(deadline).await?;
+        }
         let Some(tls) = &self.site.tls else {
-            return self.sniff(deadline).await;
+            return if self.site.h2c {
+                self.sniff(deadline).await
+            } else {
+                Some(Alpn::Http11)
+            };
         };
-        let Http1Client { stream, timer, .. } = &mut self.client;
-        let shaking = handshake(stream, tls, timer, deadline);
+        let Http1Client {
+            stream,
+            input,
+            timer,
+        } = &mut self.client;
+        let shaking = handshake(stream, input, tls, timer, deadline);
         let (context, arrival) = (&*self.context, &*self.arrival);
         match while_wanted(context, arrival, shaking).await? {
             Ok(Agreed { protocol, identity }) => {
@@ -117,7 +137,7 @@ impl ClientConnection {
                 Some(protocol.unwrap_or(Alpn::Http11))
             }
             Err(failure) => {
-                self.context.troubles.handshakes.add(1);
+                self.context.shared.troubles.handshakes.add(1);
                 let listener = self.arrival.listener;
                 tracing::info!(client = %self.address, %listener, failure, "TLS handshake failed");
                 linger(stream, timer, Farewell::Curt).await;
@@ -126,10 +146,38 @@ impl ClientConnection {
         }
     }
 
+    /// Learns from the proxy at the other end who its client is; `None`: it is none, or not ours.
+    async fn hear_proxy(&mut self, deadline: Deadline) -> Option<()> {
+        let Http1Client {
+            stream,
+            input,
+            timer,
+        } = &mut self.client;
+        let (context, arrival) = (&*self.context, &*self.arrival);
+        let is_trusted = self.site.trusts(self.address.ip());
+        let reading = read_proxy_header(stream, input, &context.shared, timer, deadline);
+        let heard = if is_trusted {
+            while_wanted(context, arrival, reading).await?
+        } else {
+            Err(STRANGER.to_owned())
+        };
+        match heard {
+            Ok(Some(ends)) => (self.address, self.port) = (ends.source, ends.destination.port()),
+            // A connection of the proxy's own.
+            Ok(None) => {}
+            Err(failure) => {
+                context.shared.troubles.proxy_headers.add(1);
+                let listener = arrival.listener;
+                tracing::info!(client = %self.address, %listener, failure, "connection refused");
+                return None;
+            }
+        }
+        Some(())
+    }
+
     /// Whether the client begins with HTTP/2's preface. What it says instead, or half of it, is left for
     /// HTTP/1.1 to read.
     async fn sniff(&mut self, deadline: Deadline) -> Option<Alpn> {
-        let deadline = Deadline::At(deadline.instant());
         let Http1Client {
             stream,
             input,
@@ -139,6 +187,7 @@ impl ClientConnection {
         while input.len() < PREFACE.len() && PREFACE.starts_with(input.data()) {
             let fill = poll_fn(|cx| {
                 context
+                    .shared
                     .buffers
                     .poll_fill(cx, stream, input, BufferSize::Short)
             });
@@ -156,11 +205,12 @@ impl ClientConnection {
 
     /// Gives the connection to HTTP/2.
     fn hand_over(&mut self) -> H2Connection {
-        let timer = self.context.timers.timer();
+        let timer = self.context.shared.timers.timer();
         H2Connection {
             client: Rc::new(H2Client {
                 context: Rc::clone(&self.context),
                 address: self.address,
+                port: self.port,
                 arrival: Rc::clone(&self.arrival),
                 is_https: self.is_https,
                 identity: self.identity.take(),
@@ -191,7 +241,8 @@ impl ClientConnection {
                 }
                 After::Close => return,
                 After::Linger => {
-                    let farewell = Farewell::while_draining(self.context.drain.is_draining());
+                    let farewell =
+                        Farewell::while_draining(self.context.shared.drain.is_draining());
                     let Http1Client { stream, timer, .. } = &self.client;
                     return Box::pin(linger(stream, timer, farewell)).await;
                 }
@@ -207,7 +258,7 @@ impl ClientConnection {
         deadline: &mut Option<Instant>,
     ) -> Poll<bool> {
         let Http1Client { stream, input, .. } = &mut self.client;
-        let buffers = &self.context.buffers;
+        let buffers = &self.context.shared.buffers;
         if let Poll::Ready(read) = buffers.poll_fill(cx, stream, input, BufferSize::Short) {
             let has_come = matches!(read, Ok(n) if n > 0);
             // What was configured when it begins: a sleeper holds no snapshot that is gone.
@@ -215,7 +266,7 @@ impl ClientConnection {
         }
         let header = self.site.timeouts.header;
         let mut until = *deadline.get_or_insert_with(|| Instant::now() + header);
-        if !self.follow() || self.context.drain.is_draining() {
+        if !self.follow() || self.context.shared.drain.is_draining() {
             if !self.is_new {
                 return Poll::Ready(false);
             }
@@ -252,6 +303,7 @@ impl ClientConnection {
             is_next = true;
         };
         self.context
+            .shared
             .buffers
             .give(std::mem::take(&mut self.client.input));
         after
@@ -266,10 +318,10 @@ impl ClientConnection {
             identity,
             ..
         } = self;
-        let seen = ClientSeen::new(self.address, self.arrival.port, self.is_https);
+        let seen = ClientSeen::new(self.address, self.port, self.is_https);
         match read_head(client, site, started).await {
             Ok((request, arrived)) => {
-                context.buffers.release(&mut client.input);
+                context.shared.buffers.release(&mut client.input);
                 let times = Times { started, arrived };
                 let mut exchange = Exchange::new(context, site, seen, &request, times);
                 exchange.identity = identity.as_deref();
@@ -294,7 +346,7 @@ impl ClientConnection {
 
 impl Drop for ClientConnection {
     fn drop(&mut self) {
-        self.context.drain.leave();
+        self.context.shared.drain.leave();
     }
 }
 
@@ -304,22 +356,8 @@ pub(super) async fn while_wanted<T>(
     arrival: &Arrival,
     work: impl Future<Output = T>,
 ) -> Option<T> {
-    let timer = context.timers.timer();
-    let mut work = pin!(work);
-    let mut until = None;
-    poll_fn(|cx| {
-        if let Poll::Ready(output) = work.as_mut().poll(cx) {
-            return Poll::Ready(Some(output));
-        }
-        let is_wanted =
-            !context.drain.is_draining() && context.sites.site(arrival.listener).is_some();
-        if is_wanted {
-            return Poll::Pending;
-        }
-        let until = *until.get_or_insert_with(|| Instant::now() + LAST_CHANCE);
-        timer.poll_passed(cx, until).map(|()| None)
-    })
-    .await
+    let is_served = || context.sites.site(arrival.listener).is_some();
+    context.shared.while_wanted(is_served, work).await
 }
 
 /// Why there is no head.

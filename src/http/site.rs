@@ -26,6 +26,8 @@ pub struct Site {
     /// Whether they may speak HTTP/2 without it, and how many requests they may have open then or inside it.
     pub(super) h2c: bool,
     pub(super) max_streams: u32,
+    /// Whether each connection begins with a PROXY header, and from whom one is believed.
+    pub(super) proxy_protocol: bool,
     trusted_proxies: Vec<ipnet::IpNet>,
 }
 
@@ -96,12 +98,16 @@ impl Site {
             admission: listener.tls.clone(),
             h2c: listener.h2c,
             max_streams: listener.max_streams,
+            proxy_protocol: listener.proxy_protocol,
             trusted_proxies: listener.trusted_proxies.clone(),
         })
     }
 
     /// Whether a client that `other` let in may go on: it would have had to show no more than it did.
     pub fn admits_like(&self, other: &Self) -> bool {
+        if self.proxy_protocol != other.proxy_protocol {
+            return false;
+        }
         match (&self.admission, &other.admission) {
             (None, None) => true,
             (Some(now), Some(then)) => now.admits_like(then),
@@ -109,7 +115,7 @@ impl Site {
         }
     }
 
-    /// Whether what `address` says of others in `X-Forwarded-*` is believed.
+    /// Whether what `address` says of others in `X-Forwarded-*` is or in a PROXY header is believed.
     pub(super) fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.trusted_proxies

@@ -132,6 +132,7 @@ fn checked(
         raw_target: Span::of(target, head),
         host,
         path_and_query,
+        protocol: None,
         body,
         keep_alive: options.keeps_alive(is_http_11),
         options,

@@ -24,7 +24,7 @@ use http::Request;
 use tokio::time::Instant;
 
 use super::{
-    Incoming,
+    Incoming, StreamSide,
     guard::{Fault, Guarded, Seen},
     outgoing::MOST_WAITING,
     request_head,
@@ -32,15 +32,16 @@ use super::{
 use crate::{
     http::{
         answer::Answer,
-        client::{After, Client, Farewell, Http2Client, Http2Output, linger},
+        client::{After, Client, Http2Client, Http2Output},
         context::Context,
         exchange::{ClientSeen, Exchange, Times},
         handler::handle,
         server::{Arrival, while_wanted},
         site::Site,
     },
-    net::{Buffer, ClientIdentity, Deadline, Stream, Timer},
+    net::{Buffer, ClientIdentity, Deadline, Farewell, Stream, Timer, linger},
     telemetry::Seldom,
+    upstream::Tunnel,
 };
 
 /// How a client begins that knows it may (RFC 9113 section 3.4).
@@ -78,6 +79,7 @@ pub(in super::super) struct H2Connection {
 pub(in super::super) struct H2Client {
     pub(in super::super) context: Rc<Context>,
     pub(in super::super) address: SocketAddr,
+    pub(in super::super) port: u16,
     pub(in super::super) arrival: Rc<Arrival>,
     pub(in super::super) is_https: bool,
     pub(in super::super) identity: Option<Box<ClientIdentity>>,
@@ -131,7 +133,7 @@ impl H2Connection {
             // What the client still sends must not make the kernel throw away what is on its way to it.
             let farewell = match ending {
                 Ending::Abrupt => Farewell::Curt,
-                _ => Farewell::while_draining(client.context.drain.is_draining()),
+                _ => Farewell::while_draining(client.context.shared.drain.is_draining()),
             };
             linger(&stream, &timer, farewell).await;
         }
@@ -142,6 +144,7 @@ fn builder(site: &Site) -> Builder {
     let mut builder = Builder::new();
     builder
         .initial_window_size(STREAM_WINDOW)
+        .enable_connect_protocol()
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(site.max_streams)
         .max_header_list_size(u32::try_from(site.limits.header).unwrap_or(u32::MAX))
@@ -204,7 +207,7 @@ impl Life<'_> {
             .follow(self.client.arrival.listener, &mut self.site);
         let is_idle = self.is_idle();
         let idle_until = self.client.idle_since.get() + self.site.timeouts.idle;
-        let is_over = !is_served || context.drain.is_draining();
+        let is_over = !is_served || context.shared.drain.is_draining();
         if is_over || is_idle && self.timer.poll_passed(cx, idle_until).is_ready() {
             self.connection.graceful_shutdown();
             self.ending = Ending::Graceful;
@@ -273,7 +276,15 @@ impl Life<'_> {
             is_answered: Cell::new(false),
         };
         let site = Arc::clone(&self.site);
-        tokio::task::spawn_local(async move { stream.serve(&site, request, respond).await });
+        tokio::task::spawn_local(async move {
+            if let Some(tunnel) = stream.serve(&site, request, respond).await {
+                // A task of its own, without the space that a request needs.
+                tokio::task::spawn_local(async move {
+                    tunnel.run().await;
+                    drop(stream);
+                });
+            }
+        });
     }
 
     fn cut_off(&mut self, fault: Fault) {
@@ -306,7 +317,7 @@ impl Life<'_> {
     fn note_flood(&self, of: &str) {
         static NOTES: Seldom = Seldom::new(Duration::from_secs(1));
         let client = &self.client;
-        client.context.troubles.h2_floods.add(1);
+        client.context.shared.troubles.h2_floods.add(1);
         if let Some(others) = NOTES.due() {
             tracing::warn!(client = %client.address, failure = "h2 flood", others, "cut off: {of}");
         }
@@ -325,13 +336,18 @@ struct OpenStream {
 const WAITED: Duration = Duration::from_millis(50);
 
 impl OpenStream {
-    /// Answers one request.
-    async fn serve(&self, site: &Site, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+    /// Answers one request; gives what the stream goes on as, if it goes on.
+    async fn serve(
+        &self,
+        site: &Site,
+        request: Request<RecvStream>,
+        respond: SendResponse<Bytes>,
+    ) -> Option<Tunnel<StreamSide>> {
         let now = self.since;
         let H2Client {
             context,
             address,
-            arrival,
+            port,
             is_https,
             identity,
             ..
@@ -340,9 +356,10 @@ impl OpenStream {
         let mut client = Http2Client {
             input: Incoming::new(body),
             output: RefCell::new(Http2Output::new(respond)),
-            timer: context.timers.timer(),
+            timer: context.shared.timers.timer(),
+            switched: None,
         };
-        let seen = ClientSeen::new(*address, arrival.port, *is_https);
+        let seen = ClientSeen::new(*address, *port, *is_https);
         let times = Times {
             started: now,
             arrived: now,
@@ -365,6 +382,11 @@ impl OpenStream {
         };
         let output = client.output.get_mut();
         self.is_answered.set(output.body.is_some());
+        if let Some(switched) = client.switched {
+            let body = client.output.into_inner().body?;
+            let side = (StreamSide::new(client.input, body), Buffer::default());
+            return Some(switched.tunnel(side, &context.shared));
+        }
         if after == After::Reset {
             output.reset(Reason::INTERNAL_ERROR);
         } else if output.is_ended && !client.input.is_done() {
@@ -372,6 +394,7 @@ impl OpenStream {
             let rest = Box::pin(client.input.drain());
             client.timer.limit(Deadline::After(LAST_WORDS), rest).await;
         }
+        None
     }
 }
 

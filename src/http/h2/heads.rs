@@ -1,11 +1,12 @@
 //! Heads between HTTP/2's fields and lbd's.
 
+use h2::ext::Protocol;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, request, response};
 
 use crate::http::{
     error::HttpError,
     head::HeadWriter,
-    message::{Field, Fields, HeadLimits, RequestHead, ResponseHead},
+    message::{Field, Fields, HeadLimits, Pseudo, RequestHead, ResponseHead},
 };
 
 /// The head of a request that came in a HEADERS frame. `has_body`: the stream did not end with it.
@@ -24,8 +25,11 @@ pub(in super::super) fn request_head(
         .map_or("", |target| target.as_str());
     RequestHead::assemble(
         parts.method.clone(),
-        target,
-        authority,
+        Pseudo {
+            target,
+            authority,
+            protocol: parts.extensions.get().map(Protocol::as_str),
+        },
         fields_of(&parts.headers),
         has_body,
         limits,

@@ -10,10 +10,12 @@ mod guard;
 mod heads;
 mod incoming;
 mod outgoing;
+mod side;
 
 pub(super) use self::{
     connection::{H2Client, H2Connection, PREFACE},
     heads::{HeadFields, request_head, response_head},
     incoming::Incoming,
     outgoing::Outgoing,
+    side::StreamSide,
 };

@@ -14,7 +14,7 @@ pub(super) use self::{
     name::{Name, Names},
     options::ConnectionOptions,
     request::{
-        HEADER_TOO_LARGE, HeadLimits, PathAndQuery, RequestHead, Target, URI_TOO_LONG, bad,
+        HEADER_TOO_LARGE, HeadLimits, PathAndQuery, Pseudo, RequestHead, Target, URI_TOO_LONG, bad,
         check_method, expects_continue, host_field, is_host, request_framing,
     },
     response::{ResponseHead, has_no_body},

@@ -10,6 +10,8 @@ use super::{
 pub(in super::super) struct ConnectionOptions {
     close: bool,
     keep_alive: bool,
+    /// Whether `Upgrade` is meant.
+    pub(in super::super) upgrade: bool,
     /// Whether fields are named that would be passed on otherwise.
     pub(in super::super) names_fields: bool,
     pub(in super::super) count: usize,
@@ -40,6 +42,8 @@ impl ConnectionOptions {
             self.close = true;
         } else if option.eq_ignore_ascii_case(b"keep-alive") {
             self.keep_alive = true;
+        } else if option.eq_ignore_ascii_case(b"upgrade") {
+            self.upgrade = true;
         } else {
             self.names_fields |= !Name::of(option).is_some_and(|name| Names::HOP_BY_HOP.has(name));
         }

@@ -6,6 +6,7 @@ use super::{
     Fields, MAX_FIELDS,
     fields::Span,
     framing::{Framing, FramingError, framing_of},
+    list,
     name::Name,
     options::ConnectionOptions,
 };
@@ -36,6 +37,8 @@ pub(in super::super) struct RequestHead {
     pub(in super::super) raw_target: Span,
     pub(in super::super) host: Span,
     pub(in super::super) path_and_query: PathAndQuery,
+    /// What a stream of HTTP/2 is to carry from here on (RFC 8441).
+    pub(in super::super) protocol: Option<Span>,
 }
 
 /// Where the path and query of a target are.
@@ -53,6 +56,14 @@ pub(in super::super) enum Target {
     Root,
     /// `OPTIONS *`.
     Asterisk,
+}
+
+/// What HTTP/2 sends besides a method and fields (RFC 9113 section 8.3.1, RFC 8441 section 4).
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Pseudo<'p> {
+    pub(in super::super) target: &'p str,
+    pub(in super::super) authority: Option<&'p str>,
+    pub(in super::super) protocol: Option<&'p str>,
 }
 
 impl RequestHead {
@@ -108,21 +119,48 @@ impl RequestHead {
         self.version == Version::HTTP_10
     }
 
+    /// The protocols that the client would change to (RFC 9110 section 7.8, RFC 8441), as `Upgrade` lists them; without
+    /// HTTP/2, which is agreed on before a request or not at all.
+    pub(in super::super) fn offer(&self) -> Option<Vec<u8>> {
+        if let Some(protocol) = self.protocol {
+            return Some(self.fields.slice(protocol).to_vec());
+        }
+        if !self.options.upgrade || self.version != Version::HTTP_11 {
+            return None;
+        }
+        let is_http2 = |protocol: &&[u8]| {
+            protocol.eq_ignore_ascii_case(b"h2c") || protocol.eq_ignore_ascii_case(b"h2")
+        };
+        let protocols = self.fields.all(Name::Upgrade).flat_map(list);
+        let protocols: Vec<&[u8]> = protocols.filter(|p| !is_http2(p)).collect();
+        (!protocols.is_empty()).then(|| protocols.join(&b", "[..]))
+    }
+
     /// A head that came in parts, as HTTP/2 sends it (RFC 9113 section 8.3.1).
     ///
     /// # Errors
     /// 400, 405, 414 or 431.
     pub(in super::super) fn assemble(
         method: Method,
-        target: &str,
-        authority: Option<&str>,
+        pseudo: Pseudo<'_>,
         fields: Fields,
         has_body: bool,
         limits: HeadLimits,
     ) -> Result<Self, HttpError> {
+        let Pseudo {
+            target,
+            authority,
+            protocol,
+        } = pseudo;
         if target.len() > limits.uri {
             return Err(URI_TOO_LONG);
         }
+        // What is a CONNECT in HTTP/2 was a GET before.
+        let method = match (method, protocol) {
+            (Method::CONNECT, Some(_)) => Method::GET,
+            (method, None) => method,
+            (_, Some(_)) => return Err(bad("invalid :protocol")),
+        };
         check_method(&method)?;
         let mut fields = fields.with_one_cookie();
         if fields.len() > MAX_FIELDS {
@@ -148,7 +186,10 @@ impl RequestHead {
                 fields.append(authority.as_bytes())
             }
         };
+        let protocol = protocol.map(|protocol| fields.append(protocol.as_bytes()));
         let body = match request_framing(&fields, true)? {
+            // What follows is no body, but the other protocol.
+            _ if protocol.is_some() => Framing::None,
             Framing::None if has_body => Framing::Chunked,
             // Some servers refuse a POST that does not say that it has no body.
             Framing::None if is_usual_with_body(&method) => Framing::Length(0),
@@ -159,6 +200,7 @@ impl RequestHead {
             raw_target,
             host,
             path_and_query,
+            protocol,
             body,
             keep_alive: true,
             options: ConnectionOptions::default(),

@@ -1,0 +1,66 @@
+//! A stream that carries another protocol (RFC 8441 section 5): DATA frames are its bytes, END_STREAM is the end of a
+//! direction, and a reset is what a reset is.
+
+use std::{
+    cell::RefCell,
+    io,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use super::{Incoming, Outgoing};
+use crate::net::{Side, Timer};
+
+/// The client's side of a tunnel.
+#[derive(Debug)]
+pub(in super::super) struct StreamSide {
+    input: RefCell<Incoming>,
+    output: RefCell<Outgoing>,
+}
+
+impl StreamSide {
+    /// Both halves of a stream whose head has been answered.
+    pub(in super::super) fn new(input: Incoming, output: Outgoing) -> Self {
+        Self {
+            input: RefCell::new(input),
+            output: RefCell::new(output),
+        }
+    }
+}
+
+impl Side for StreamSide {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.input.borrow_mut().poll_more(cx).map(drop)
+    }
+
+    fn poll_read(&self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut input = self.input.borrow_mut();
+        ready!(input.poll_more(cx)).map_err(|_| io::ErrorKind::ConnectionReset)?;
+        let n = input.data().len().min(space.len());
+        space[..n].copy_from_slice(&input.data()[..n]);
+        input.consume(n);
+        Poll::Ready(Ok(n))
+    }
+
+    fn poll_write(
+        &self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+        timer: &Timer,
+    ) -> Poll<io::Result<usize>> {
+        let sent = self.output.borrow_mut().poll_send(cx, bytes, false, timer);
+        sent.map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn shutdown(&self) {
+        // It fails only on a stream that is gone.
+        let _ = self.output.borrow_mut().finish(None);
+    }
+
+    /// Its connection is watched as a whole.
+    fn watch(&self, _: Duration) {}
+
+    fn reset(&self) {
+        self.output.borrow_mut().reset(h2::Reason::CANCEL);
+    }
+}
