@@ -56,6 +56,7 @@ pub mod server;
 
 // Floor 3
 pub mod http;
+pub mod stream;
 
 // Floor 2
 pub mod upstream;

@@ -10,7 +10,7 @@ const FLOORS: [&[&str]; 7] = [
     &["config", "telemetry"],
     &["net"],
     &["upstream"],
-    &["http"],
+    &["http", "stream"],
     &["server"],
     &["control"],
     &["cli"],

@@ -23,10 +23,14 @@ use arc_swap::ArcSwap;
 use tokio::task::JoinHandle;
 
 pub use self::reload::{ReloadError, Reloader};
-use self::{expiry::Expiry, snapshot::Snapshot, worker::Worker};
+use self::{
+    expiry::Expiry,
+    snapshot::Snapshot,
+    worker::{BoundSocket, Port, Service, Worker},
+};
 use crate::{
-    config::{AccessTarget, Config},
-    net::{BindError, bind},
+    config::{self, AccessTarget, At, Config, StreamProtocol, StreamTarget},
+    net::{BindError, FirstWord, bind, bind_datagrams},
     telemetry::{AccessLog, AccessSink, Troubles},
     upstream::Resolver,
 };
@@ -51,20 +55,20 @@ pub struct Server {
     background: JoinHandle<()>,
 }
 
-/// An address that is listened on.
+/// A port that is listened on.
 #[derive(Clone, Copy, Debug)]
 struct Bound {
     /// As the file says it.
-    configured: SocketAddr,
+    configured: Port,
     /// With the port that the system chose, if the file says 0.
     actual: SocketAddr,
 }
 
-/// Sockets for one address, one for each worker.
+/// Sockets for one port, one for each worker.
 #[derive(Debug)]
 struct Sockets {
     bound: Bound,
-    sockets: Vec<std::net::TcpListener>,
+    sockets: Vec<BoundSocket>,
 }
 
 /// Why a configuration cannot be started.
@@ -96,7 +100,7 @@ impl Server {
         let count = config
             .workers
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into));
-        let listening = bind_all(addresses(&config), count, &[])?;
+        let listening = bind_all(ports(&config), count, &[])?;
         let access = AccessLog::start(open(&config.log.access)?)?;
         let resolver = Arc::new(Resolver::default());
         resolver.refresh(&config.pools).await;
@@ -125,7 +129,7 @@ impl Server {
         Ok(server)
     }
 
-    /// The addresses that are listened on, in the file's order, with the ports that the system chose.
+    /// The addresses that are listened on, those of listeners before those of streams, in the file's order, with the ports that the system chose.
     pub fn listen_addrs(&self) -> Vec<SocketAddr> {
         self.bound().iter().map(|bound| bound.actual).collect()
     }
@@ -154,19 +158,11 @@ impl Server {
                 config.workers.unwrap_or_default()
             );
         }
-        let wanted = addresses(&config);
+        let wanted = ports(&config);
         let current = self.bound().clone();
-        let is_bound =
-            |address: &SocketAddr| current.iter().any(|bound| bound.configured == *address);
-        let added = bind_all(
-            wanted
-                .iter()
-                .copied()
-                .filter(|address| !is_bound(address))
-                .collect(),
-            self.workers.len(),
-            &current,
-        )?;
+        let is_bound = |port: &Port| current.iter().any(|bound| bound.configured == *port);
+        let new = wanted.iter().copied().filter(|port| !is_bound(port));
+        let added = bind_all(new.collect(), self.workers.len(), &current)?;
         let sink = open(&config.log.access)?;
         self.resolver.refresh(&config.pools).await;
         let next = Snapshot::build(&config, &self.resolver, Some(&self.snapshot.load()))?;
@@ -179,11 +175,8 @@ impl Server {
         self.snapshot.store(Arc::new(next));
         self.access.switch(sink);
         self.listen(added).await;
-        self.bound().sort_by_key(|bound| {
-            wanted
-                .iter()
-                .position(|address| *address == bound.configured)
-        });
+        self.bound()
+            .sort_by_key(|bound| wanted.iter().position(|port| *port == bound.configured));
         for worker in &self.workers {
             worker.look_around();
         }
@@ -241,13 +234,13 @@ impl Server {
         }
     }
 
-    async fn close(&self, removed: Vec<SocketAddr>) {
-        for address in removed {
+    async fn close(&self, removed: Vec<Port>) {
+        for port in removed {
             for worker in &self.workers {
-                worker.close(address).await;
+                worker.close(port).await;
             }
-            self.bound().retain(|bound| bound.configured != address);
-            tracing::info!("no longer listening on {address}");
+            self.bound().retain(|bound| bound.configured != port);
+            tracing::info!("no longer listening on {}", port.address);
         }
     }
 
@@ -271,28 +264,44 @@ fn open(target: &AccessTarget) -> io::Result<AccessSink> {
     }
 }
 
-fn addresses(config: &Config) -> Vec<SocketAddr> {
-    config
-        .listeners
-        .iter()
-        .flat_map(|listener| listener.bind.iter().map(|bind| bind.value))
-        .collect()
+fn ports(config: &Config) -> Vec<Port> {
+    let listeners = config.listeners.iter();
+    let listeners = listeners.flat_map(|listener| ports_for(&listener.bind, Service::Http));
+    let streams = config.streams.iter();
+    let streams = streams.flat_map(|stream| ports_for(&stream.bind, service_of(stream)));
+    listeners.chain(streams).collect()
 }
 
-/// Binds `addresses`, `count` sockets each; `current` is what this process listens on already.
-fn bind_all(
-    addresses: Vec<SocketAddr>,
-    count: usize,
-    current: &[Bound],
-) -> Result<Vec<Sockets>, StartError> {
-    let mut ours: Vec<u16> = current.iter().map(|bound| bound.actual.port()).collect();
-    let mut all = Vec::with_capacity(addresses.len());
-    for configured in addresses {
-        let sockets = bind(configured, count, ours.contains(&configured.port()))?;
-        let actual = sockets
-            .first()
-            .map_or(Ok(configured), std::net::TcpListener::local_addr)?;
-        ours.push(actual.port());
+fn ports_for(bind: &[At<SocketAddr>], service: Service) -> impl Iterator<Item = Port> {
+    bind.iter().map(move |bind| Port {
+        address: bind.value,
+        service,
+    })
+}
+
+fn service_of(stream: &config::Stream) -> Service {
+    let is_heard_first = stream.tls.is_some()
+        || stream.proxy_protocol
+        || matches!(stream.target, StreamTarget::Sni(_));
+    match stream.protocol {
+        StreamProtocol::Udp => Service::Datagrams,
+        StreamProtocol::Tcp if is_heard_first => Service::Stream(FirstWord::Client),
+        StreamProtocol::Tcp => Service::Stream(FirstWord::Either),
+    }
+}
+
+/// Binds `ports`, `count` sockets each; `current` is what this process listens on already.
+fn bind_all(ports: Vec<Port>, count: usize, current: &[Bound]) -> Result<Vec<Sockets>, StartError> {
+    let is_udp = |port: Port| port.service == Service::Datagrams;
+    let mut ours: Vec<(bool, u16)> = current
+        .iter()
+        .map(|bound| (is_udp(bound.configured), bound.actual.port()))
+        .collect();
+    let mut all = Vec::with_capacity(ports.len());
+    for configured in ports {
+        let is_ours = ours.contains(&(is_udp(configured), configured.address.port()));
+        let (sockets, actual) = bind_port(configured, count, is_ours)?;
+        ours.push((is_udp(configured), actual.port()));
         all.push(Sockets {
             bound: Bound { configured, actual },
             sockets,
@@ -301,17 +310,45 @@ fn bind_all(
     Ok(all)
 }
 
+/// `count` sockets, and the address that they have.
+fn bind_port(
+    port: Port,
+    count: usize,
+    is_ours: bool,
+) -> Result<(Vec<BoundSocket>, SocketAddr), StartError> {
+    let first_word = match port.service {
+        Service::Http => FirstWord::Client,
+        Service::Stream(first_word) => first_word,
+        Service::Datagrams => {
+            let sockets = bind_datagrams(port.address, count, is_ours)?;
+            let actual = sockets.first().map(std::net::UdpSocket::local_addr);
+            let actual = actual.unwrap_or(Ok(port.address))?;
+            return Ok((sockets.into_iter().map(BoundSocket::Udp).collect(), actual));
+        }
+    };
+    let sockets = bind(port.address, count, is_ours, first_word)?;
+    let actual = sockets.first().map(std::net::TcpListener::local_addr);
+    let actual = actual.unwrap_or(Ok(port.address))?;
+    Ok((sockets.into_iter().map(BoundSocket::Tcp).collect(), actual))
+}
+
 /// Says what is served, so that a look at the log answers "did it take my change?".
 fn announce(config: &Config, bound: &[Bound]) {
-    for listener in &config.listeners {
-        for bind in &listener.bind {
-            let actual = bound.iter().find(|bound| bound.configured == bind.value);
-            let address = actual.map_or(bind.value, |bound| bound.actual);
-            match &listener.name {
-                Some(name) => tracing::info!("listening on {address} ({})", name.value),
-                None => tracing::info!("listening on {address}"),
-            }
-        }
+    let names = |count: usize, name: &Option<At<String>>| {
+        let name = name.as_ref().map(|name| format!(" ({})", name.value));
+        std::iter::repeat_n(name.unwrap_or_default(), count)
+    };
+    let of_listeners = config.listeners.iter();
+    let of_listeners = of_listeners.flat_map(|l| names(l.bind.len(), &l.name));
+    let of_streams = config.streams.iter();
+    let of_streams = of_streams.flat_map(|s| names(s.bind.len(), &s.name));
+    // Both in the order of the file.
+    for (bound, name) in bound.iter().zip(of_listeners.chain(of_streams)) {
+        let udp = match bound.configured.service {
+            Service::Datagrams => "UDP ",
+            Service::Http | Service::Stream(_) => "",
+        };
+        tracing::info!("listening on {udp}{}{name}", bound.actual);
     }
     for pool in &config.pools {
         let count = pool.servers.len();

@@ -1,12 +1,15 @@
 //! Everything that requests need to know of one configuration. Immutable, and swapped as a whole.
 
-use std::{cell::RefCell, collections::HashMap, fmt, net::SocketAddr, sync::Arc};
+use std::{
+    cell::RefCell, collections::HashMap, fmt, net::SocketAddr, rc::Rc, sync::Arc, time::Duration,
+};
 
 use arc_swap::{ArcSwap, Cache};
 
 use crate::{
-    config::{AccessFormat, AccessTarget, Certificate, Config, Log},
+    config::{AccessFormat, AccessTarget, Certificate, Config, Log, StreamProtocol},
     http::{Site, SiteSource},
+    stream::{Forwarder, ForwarderSource},
     telemetry::LineFormat,
     upstream::{Pool, Resolver},
 };
@@ -16,7 +19,11 @@ use crate::{
 pub(super) struct Snapshot {
     /// By the listener's address as the file says it. Few, so that a walk is the fastest look-up.
     sites: Vec<(SocketAddr, Arc<Site>)>,
+    /// The same for streams. TCP and UDP have addresses of their own.
+    forwarders: Vec<(SocketAddr, StreamProtocol, Arc<Forwarder>)>,
     pools: HashMap<String, Arc<Pool>>,
+    /// Over how long what has no end of its own is closed at the end.
+    pub(super) close_spread: Option<Duration>,
     certificates: Vec<Certificate>,
 }
 
@@ -48,9 +55,20 @@ impl Snapshot {
                     .map(|bind| (bind.value, Arc::clone(&site))),
             );
         }
+        let mut forwarders = Vec::new();
+        for stream in &config.streams {
+            let known = |address| previous?.forwarder(address, stream.protocol);
+            let before = stream.bind.iter().find_map(|bind| known(bind.value));
+            let before = before.map(AsRef::as_ref);
+            let forwarder = Arc::new(Forwarder::new(stream, &pools, access, before)?);
+            let binds = stream.bind.iter().map(|bind| bind.value);
+            forwarders.extend(binds.map(|bind| (bind, stream.protocol, Arc::clone(&forwarder))));
+        }
         Ok(Self {
             sites,
+            forwarders,
             pools,
+            close_spread: config.close_spread,
             certificates: config.certificates().cloned().collect(),
         })
     }
@@ -87,6 +105,13 @@ impl CurrentSnapshot {
 }
 
 impl Snapshot {
+    fn forwarder(&self, address: SocketAddr, protocol: StreamProtocol) -> Option<&Arc<Forwarder>> {
+        self.forwarders
+            .iter()
+            .find(|(bind, of, _)| *bind == address && *of == protocol)
+            .map(|(_, _, forwarder)| forwarder)
+    }
+
     fn site(&self, address: SocketAddr) -> Option<&Arc<Site>> {
         self.sites
             .iter()
@@ -95,7 +120,14 @@ impl Snapshot {
     }
 }
 
-impl SiteSource for CurrentSnapshot {
+impl ForwarderSource for Rc<CurrentSnapshot> {
+    fn forwarder(&self, address: SocketAddr, protocol: StreamProtocol) -> Option<Arc<Forwarder>> {
+        let mut cache = self.cache.borrow_mut();
+        cache.load().forwarder(address, protocol).cloned()
+    }
+}
+
+impl SiteSource for Rc<CurrentSnapshot> {
     fn site(&self, address: SocketAddr) -> Option<Arc<Site>> {
         self.cache.borrow_mut().load().site(address).cloned()
     }
@@ -117,6 +149,13 @@ impl SiteSource for CurrentSnapshot {
 
     fn let_go(&self) {
         self.cache.borrow_mut().load();
+    }
+}
+
+impl CurrentSnapshot {
+    /// Over how long what has no end of its own is closed at the end.
+    pub(super) fn close_spread(&self) -> Option<Duration> {
+        self.cache.borrow_mut().load().close_spread
     }
 }
 

@@ -12,8 +12,9 @@ use tokio::{
 
 use super::snapshot::{CurrentSnapshot, Snapshot};
 use crate::{
-    http::{Arrival, ClientConnection, Context},
-    net::{Listener, Stream},
+    http::{self, Arrival, ClientConnection},
+    net::{Datagrams, FirstWord, Listener, Shared, Stream},
+    stream::{self, DatagramPort, StreamArrival, StreamConnection},
     telemetry::{AccessLog, AccessWriter, Troubles},
 };
 
@@ -28,15 +29,64 @@ pub(super) struct Worker {
 
 #[derive(Debug)]
 enum Command {
-    /// Accept on this socket, which belongs to the listener at this address of the file.
-    Listen(SocketAddr, std::net::TcpListener, oneshot::Sender<()>),
+    /// Serve on this socket, which belongs to this port.
+    Listen(Port, BoundSocket, oneshot::Sender<()>),
     /// Accept what waits there, then no more.
-    Close(SocketAddr, oneshot::Sender<()>),
+    Close(Port, oneshot::Sender<()>),
     /// A new snapshot stands.
     LookAround,
     Ping(oneshot::Sender<()>),
     /// End gracefully; the sender is dropped with the worker.
     Drain(Option<Duration>, oneshot::Sender<()>),
+}
+
+/// Where something is served: an address as the file says it, and what for.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) struct Port {
+    pub(super) address: SocketAddr,
+    pub(super) service: Service,
+}
+
+/// What is served at an address.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) enum Service {
+    Http,
+    /// Connections are passed on; whether the client has to speak first, the kernel is told when it is bound.
+    Stream(FirstWord),
+    Datagrams,
+}
+
+/// One worker's socket on a port.
+#[derive(Debug)]
+pub(super) enum BoundSocket {
+    Tcp(std::net::TcpListener),
+    Udp(std::net::UdpSocket),
+}
+
+/// What a worker's connections share, by what they speak.
+struct Contexts {
+    http: Rc<http::Context>,
+    stream: Rc<stream::Context>,
+    shared: Rc<Shared>,
+    snapshot: Rc<CurrentSnapshot>,
+}
+
+impl Contexts {
+    fn new(snapshot: Arc<ArcSwap<Snapshot>>, access: AccessLog, troubles: Arc<Troubles>) -> Self {
+        let snapshot = Rc::new(CurrentSnapshot::new(snapshot));
+        let shared = Shared::new(AccessWriter::new(access), troubles);
+        let http = http::Context::new(Box::new(Rc::clone(&snapshot)), Rc::clone(&shared));
+        let stream = stream::Context {
+            forwarders: Box::new(Rc::clone(&snapshot)),
+            shared: Rc::clone(&shared),
+        };
+        Self {
+            http: Rc::new(http),
+            stream: Rc::new(stream),
+            shared,
+            snapshot,
+        }
+    }
 }
 
 impl Worker {
@@ -51,25 +101,19 @@ impl Worker {
         thread::Builder::new()
             .name(format!("lbd-worker-{index}"))
             .spawn(move || {
-                let context = Context::new(
-                    Box::new(CurrentSnapshot::new(snapshot)),
-                    AccessWriter::new(access),
-                    troubles,
-                );
-                run(runtime, received, Rc::new(context));
+                run(runtime, received, Contexts::new(snapshot, access, troubles));
             })?;
         Ok(Self { commands })
     }
 
-    /// Returns once the worker accepts on `socket`.
-    pub(super) async fn listen(&self, address: SocketAddr, socket: std::net::TcpListener) {
-        self.ask(|done| Command::Listen(address, socket, done))
-            .await;
+    /// Returns once the worker serves on `socket`.
+    pub(super) async fn listen(&self, port: Port, socket: BoundSocket) {
+        self.ask(|done| Command::Listen(port, socket, done)).await;
     }
 
-    /// Returns once the worker has accepted all that waited at `address`.
-    pub(super) async fn close(&self, address: SocketAddr) {
-        self.ask(|done| Command::Close(address, done)).await;
+    /// Returns once the worker has accepted all that waited at `port`.
+    pub(super) async fn close(&self, port: Port) {
+        self.ask(|done| Command::Close(port, done)).await;
     }
 
     /// Whether the worker takes its turn.
@@ -97,18 +141,19 @@ impl Worker {
 }
 
 /// The worker's thread.
-fn run(mut runtime: Builder, commands: mpsc::UnboundedReceiver<Command>, context: Rc<Context>) {
+fn run(mut runtime: Builder, commands: mpsc::UnboundedReceiver<Command>, contexts: Contexts) {
+    let shared = Rc::clone(&contexts.shared);
     match runtime.enable_all().build_local(LocalOptions::default()) {
         Ok(runtime) => {
             let mut life = Life {
-                context: Rc::clone(&context),
+                contexts,
                 accepting: HashMap::new(),
                 ending: None,
             };
             runtime.block_on(life.run(commands));
             // Connections that are still there end here, and write their access lines.
             drop(runtime);
-            context.access.flush();
+            shared.access.flush();
             // Only now does whoever asked for the end hear of it.
             drop(life);
         }
@@ -116,11 +161,14 @@ fn run(mut runtime: Builder, commands: mpsc::UnboundedReceiver<Command>, context
     }
 }
 
+/// The way to stop a task that accepts; it says when it has.
+type Stop = oneshot::Sender<oneshot::Sender<()>>;
+
 /// What a worker does between its start and its end.
 struct Life {
-    context: Rc<Context>,
+    contexts: Contexts,
     /// The tasks that accept, each with the way to stop it.
-    accepting: HashMap<SocketAddr, oneshot::Sender<oneshot::Sender<()>>>,
+    accepting: HashMap<Port, Stop>,
     ending: Option<Ending>,
 }
 
@@ -137,7 +185,7 @@ impl Life {
     /// Obeys commands until the last connection of a worker that is ending has gone, or may no longer be waited for.
     async fn run(&mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         let mut tick = tokio::time::interval(TICK);
-        let timers = Rc::clone(&self.context.timers);
+        let timers = Rc::clone(&self.contexts.shared.timers);
         tokio::task::spawn_local(async move { timers.run().await });
         loop {
             tokio::select! {
@@ -145,7 +193,7 @@ impl Life {
                     Some(command) => self.obey(command).await,
                     None => return,
                 },
-                _ = tick.tick() => look_after(&self.context),
+                _ = tick.tick() => look_after(&self.contexts.http),
                 () = self.ended() => return,
             }
         }
@@ -153,32 +201,73 @@ impl Life {
 
     async fn obey(&mut self, command: Command) {
         match command {
-            Command::Listen(address, socket, done) => match Listener::new(socket) {
-                Ok(listener) => {
-                    let (stop, stopped) = oneshot::channel();
-                    tokio::task::spawn_local(accept(
-                        Rc::clone(&self.context),
-                        listener,
-                        address,
-                        stopped,
-                    ));
-                    self.accepting.insert(address, stop);
+            Command::Listen(port, socket, done) => match self.serve(port, socket) {
+                Ok(stop) => {
+                    self.accepting.insert(port, stop);
                     // Whoever asked may have given up waiting; so below.
                     let _ = done.send(());
                 }
-                Err(error) => tracing::error!("cannot listen on {address}: {error}"),
+                Err(error) => tracing::error!("cannot listen on {}: {error}", port.address),
             },
-            Command::Close(address, done) => {
-                if let Some(stop) = self.accepting.remove(&address) {
+            Command::Close(port, done) => {
+                if let Some(stop) = self.accepting.remove(&port) {
                     let _ = stop.send(done);
                 }
             }
             Command::LookAround => {
-                self.context.sites.let_go();
-                self.context.timers.wake_all();
+                self.contexts.http.sites.let_go();
+                self.contexts.shared.timers.wake_all();
             }
             Command::Ping(done) => drop(done.send(())),
             Command::Drain(patience, done) => self.drain(patience, done).await,
+        }
+    }
+
+    /// Serves on `socket` in a task of its own; gives the way to stop it.
+    fn serve(&self, port: Port, socket: BoundSocket) -> io::Result<Stop> {
+        let (stop, stopped) = oneshot::channel();
+        match socket {
+            BoundSocket::Tcp(socket) => {
+                let listener = Listener::new(socket)?;
+                let serve = self.service(port, listener.address());
+                tokio::task::spawn_local(accept(listener, stopped, serve));
+            }
+            BoundSocket::Udp(socket) => {
+                let socket = Datagrams::new(socket)?;
+                let datagrams = DatagramPort::new(&self.contexts.stream, socket, port.address);
+                tokio::task::spawn_local(receive(datagrams, stopped));
+            }
+        }
+        Ok(stop)
+    }
+
+    /// What is done with each connection that comes to `actual`.
+    fn service(&self, port: Port, actual: SocketAddr) -> Box<dyn Fn(Stream, SocketAddr)> {
+        let configured = port.address;
+        match port.service {
+            Service::Http => {
+                let context = Rc::clone(&self.contexts.http);
+                let arrival = Rc::new(Arrival {
+                    listener: configured,
+                    port: actual.port(),
+                });
+                Box::new(move |stream, client| {
+                    let new = ClientConnection::new(&context, stream, client, &arrival);
+                    if let Some(mut connection) = new {
+                        tokio::task::spawn_local(async move { connection.serve().await });
+                    }
+                })
+            }
+            Service::Stream(_) | Service::Datagrams => {
+                let context = Rc::clone(&self.contexts.stream);
+                let arrival = StreamArrival { configured, actual };
+                Box::new(move |stream, client| {
+                    let new = StreamConnection::new(&context, stream, client, &arrival);
+                    if let Some(connection) = new {
+                        tokio::task::spawn_local(connection.serve());
+                    }
+                })
+            }
         }
     }
 
@@ -199,8 +288,9 @@ impl Life {
         });
         (ending.since, ending.patience) = (since, patience);
         ending.waiting.push(done);
-        self.context.drain.start();
-        self.context.timers.wake_all();
+        let spread = self.contexts.snapshot.close_spread();
+        self.contexts.shared.drain.start(spread);
+        self.contexts.shared.timers.wake_all();
     }
 
     /// Ends when the worker has nothing left to wait for; never, if it is not ending.
@@ -208,7 +298,7 @@ impl Life {
         let Some(ending) = &self.ending else {
             return std::future::pending().await;
         };
-        let emptied = self.context.drain.emptied();
+        let emptied = self.contexts.shared.drain.emptied();
         let Some(patience) = ending.patience else {
             return emptied.await;
         };
@@ -216,7 +306,7 @@ impl Life {
             .await
             .is_err()
         {
-            let left = self.context.drain.connections();
+            let left = self.contexts.shared.drain.connections();
             match patience {
                 Duration::ZERO => tracing::warn!("{left} connections are cut off"),
                 _ => tracing::warn!(
@@ -227,29 +317,19 @@ impl Life {
     }
 }
 
-fn look_after(context: &Context) {
+fn look_after(context: &http::Context) {
     let now = Instant::now();
     context.keepalive.sweep(now);
     context.multiplexed.sweep(now);
-    context.access.flush();
+    context.shared.access.flush();
 }
 
 /// Accepts for one listener until told to stop, then serves what has been waiting and closes the socket.
 async fn accept(
-    context: Rc<Context>,
     listener: Listener,
-    address: SocketAddr,
     mut stopped: oneshot::Receiver<oneshot::Sender<()>>,
+    serve: Box<dyn Fn(Stream, SocketAddr)>,
 ) {
-    let arrival = Rc::new(Arrival {
-        listener: address,
-        port: listener.address().port(),
-    });
-    let serve = |stream: Stream, client: SocketAddr| {
-        if let Some(mut connection) = ClientConnection::new(&context, stream, client, &arrival) {
-            tokio::task::spawn_local(async move { connection.serve().await });
-        }
-    };
     let done = loop {
         tokio::select! {
             biased;
@@ -261,6 +341,19 @@ async fn accept(
         serve(stream, client);
     }
     drop(listener);
+    if let Ok(done) = done {
+        let _ = done.send(());
+    }
+}
+
+/// Passes datagrams on until told to stop. Its socket is closed with the last session that is still to be answered.
+async fn receive(port: DatagramPort, mut stopped: oneshot::Receiver<oneshot::Sender<()>>) {
+    let done = tokio::select! {
+        biased;
+        stop = &mut stopped => stop,
+        () = port.run() => return,
+    };
+    port.close();
     if let Ok(done) = done {
         let _ = done.send(());
     }

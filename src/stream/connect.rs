@@ -1,0 +1,84 @@
+//! The only loop: pick a peer, connect, judge; and again only if the failure and the budget allow.
+
+use std::{net::IpAddr, time::Duration};
+
+use http::Method;
+use tokio::time::Instant;
+
+use super::{forwarder::Destination, journal::Journal};
+use crate::{
+    net::{Stream, Timer},
+    upstream::{Failure, Lease, NoLivePeer, PeerId, PickContext, TrySoFar, connect_through},
+};
+
+/// A connection on its way to a peer.
+pub(super) struct Connecting<'c> {
+    pub(super) destination: &'c Destination,
+    pub(super) client: IpAddr,
+    pub(super) timer: &'c Timer,
+    /// For each peer.
+    pub(super) patience: Duration,
+    /// What each is sent first.
+    pub(super) preface: &'c [u8],
+}
+
+impl Connecting<'_> {
+    /// A connection to the first peer that takes one; `None` if none does, which `journal` and the log then say.
+    pub(super) async fn run(&self, journal: &mut Journal<'_>) -> Option<(Stream, Lease)> {
+        let mut tried: Vec<PeerId> = Vec::new();
+        let mut now = journal.started();
+        let mut picked = self.pick(&tried, now);
+        if picked.is_err() {
+            journal.ends_with(502);
+        }
+        while let Ok(mut lease) = picked {
+            journal.begin_attempt(lease.peer(), now);
+            let transport = self.destination.pool.transport();
+            let connecting =
+                connect_through(transport, &lease, self.timer, self.patience, self.preface);
+            let connected = connecting.await;
+            now = Instant::now();
+            match connected {
+                Ok(stream) => {
+                    lease.succeeded(now);
+                    journal.attempt_succeeded(now);
+                    return Some((stream, lease));
+                }
+                Err(failure) => {
+                    lease.failed(now, &failure);
+                    journal.attempt_failed(failure.reason, failure.status().as_u16(), now);
+                    tried.push(lease.peer().id());
+                    if !self.may_go_on(&failure, &tried, journal, now) {
+                        return None;
+                    }
+                }
+            }
+            picked = self.pick(&tried, now);
+        }
+        None
+    }
+
+    fn pick(&self, tried: &[PeerId], now: Instant) -> Result<Lease, NoLivePeer> {
+        self.destination.pool.pick(&PickContext {
+            now,
+            client: self.client,
+            tried,
+        })
+    }
+
+    /// Nothing of what the client says has been sent to anybody, so that every try is like the first.
+    fn may_go_on(
+        &self,
+        failure: &Failure,
+        tried: &[PeerId],
+        journal: &Journal<'_>,
+        now: Instant,
+    ) -> bool {
+        let so_far = TrySoFar {
+            tries: tried.len(),
+            elapsed: now.duration_since(journal.started()),
+            replayable: true,
+        };
+        self.destination.retry.allows(failure, &Method::GET, so_far)
+    }
+}

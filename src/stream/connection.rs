@@ -1,0 +1,250 @@
+//! One client's connection from accept to the tunnel that it becomes.
+
+use std::{
+    future::poll_fn,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    rc::Rc,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{
+    connect::Connecting,
+    context::Context,
+    forwarder::{Destination, Forwarder, Target},
+    journal::{Journal, REFUSED},
+};
+use crate::{
+    config::{ProxyVersion, StreamProtocol},
+    net::{
+        Agreed, Buffer, Deadline, Endpoints, Extensions, Farewell, Hello, Relay, Shared, Stream,
+        Timer, handshake, linger, read_hello, read_proxy_header,
+    },
+    upstream::{Lease, Tunnel},
+};
+
+/// How long a server may take before it is looked whether the client still waits.
+const PROMPT: Duration = Duration::from_millis(100);
+
+/// Why a connection is refused that does not come from a proxy.
+const STRANGER: &str = "not from one of `trusted_proxies`";
+
+/// Where connections come in.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamArrival {
+    /// The address as the file says it, and with the port that accepts.
+    pub configured: SocketAddr,
+    /// The same with the port that the system chose.
+    pub actual: SocketAddr,
+}
+
+/// One client's connection, until a server is found for it.
+#[derive(Debug)]
+pub struct StreamConnection {
+    shared: Rc<Shared>,
+    forwarder: Arc<Forwarder>,
+    arrival: StreamArrival,
+    stream: Stream,
+    /// What was read of it.
+    input: Buffer,
+    timer: Timer,
+    client: SocketAddr,
+}
+
+/// What is known of a client before anything is passed on.
+struct Known {
+    ends: Endpoints,
+    extensions: Extensions,
+    destination: Arc<Destination>,
+}
+
+impl StreamConnection {
+    /// A connection from `client` that was just accepted; `None` if nothing is done with it any more.
+    pub fn new(
+        context: &Context,
+        stream: Stream,
+        client: SocketAddr,
+        arrival: &StreamArrival,
+    ) -> Option<Self> {
+        let forwarders = &context.forwarders;
+        let forwarder = forwarders.forwarder(arrival.configured, StreamProtocol::Tcp)?;
+        context.shared.drain.enter();
+        Some(Self {
+            timer: context.shared.timers.timer(),
+            shared: Rc::clone(&context.shared),
+            forwarder,
+            arrival: *arrival,
+            stream,
+            input: Buffer::default(),
+            client,
+        })
+    }
+
+    /// Joins the connection with one to a server, as a task of its own.
+    pub async fn serve(mut self) {
+        let (shared, forwarder) = (Rc::clone(&self.shared), Arc::clone(&self.forwarder));
+        let mut journal = Journal::new(&shared, &forwarder, self.client, self.arrival.actual);
+        let known = {
+            let knowing = self.know(&mut journal);
+            shared.while_wanted(|| true, knowing).await
+        };
+        let known = match known {
+            None => return,
+            Some(Ok(known)) => known,
+            Some(Err(failure)) => return self.refuse(&failure, &mut journal).await,
+        };
+        let Some((peer, lease)) = self.connect(&known, &mut journal).await else {
+            return;
+        };
+        let client = (self.stream.take(), std::mem::take(&mut self.input));
+        let peer = (peer, Buffer::default());
+        let timer = shared.timers.timer();
+        let relay = Relay::new(client, peer, timer, forwarder.timeouts.idle);
+        let tunnel = Tunnel::new(&shared, relay, lease, journal.take_up());
+        tokio::task::spawn_local(tunnel.run());
+    }
+
+    /// Learns who the client is and where it wants to go.
+    async fn know(&mut self, journal: &mut Journal<'_>) -> Result<Known, String> {
+        let forwarder = Arc::clone(&self.forwarder);
+        let deadline = Deadline::At(journal.started() + forwarder.timeouts.header);
+        let mut ends = Endpoints {
+            source: self.client,
+            destination: self.stream.local_address().unwrap_or(self.arrival.actual),
+        };
+        if forwarder.proxy_protocol {
+            ends = self.hear_proxy(deadline).await?.unwrap_or(ends);
+            journal.is_from(ends.source);
+        }
+        let extensions = self.shake_hands(deadline).await?;
+        let (destination, extensions) = match &forwarder.target {
+            Target::Pool(destination) => (Arc::clone(destination), extensions),
+            Target::Sni(by_sni) => {
+                let hello = self.hear_hello(deadline).await?;
+                let found = by_sni.find(hello.name.as_deref());
+                let destination = found.ok_or_else(|| nobody(&hello))?;
+                let extensions = Extensions {
+                    name: hello.name,
+                    alpn: hello.alpn,
+                    tls: None,
+                };
+                (Arc::clone(destination), extensions)
+            }
+        };
+        journal.is_for(&destination);
+        Ok(Known {
+            ends,
+            extensions,
+            destination,
+        })
+    }
+
+    async fn hear_proxy(&mut self, deadline: Deadline) -> Result<Option<Endpoints>, String> {
+        if !self.forwarder.trusts(self.client.ip()) {
+            self.shared.troubles.proxy_headers.add(1);
+            return Err(STRANGER.to_owned());
+        }
+        let Self {
+            stream,
+            input,
+            shared,
+            timer,
+            ..
+        } = self;
+        let heard = read_proxy_header(stream, input, shared, timer, deadline).await;
+        heard.inspect_err(|_| shared.troubles.proxy_headers.add(1))
+    }
+
+    /// Ends the client's TLS, if it is to end here; gives what is known of it.
+    async fn shake_hands(&mut self, deadline: Deadline) -> Result<Extensions, String> {
+        let Some(tls) = &self.forwarder.tls else {
+            return Ok(Extensions::default());
+        };
+        let (stream, input) = (&mut self.stream, &mut self.input);
+        let shaking = handshake(stream, input, tls, &self.timer, deadline);
+        let troubles = &self.shared.troubles;
+        let agreed = Box::pin(shaking).await;
+        let Agreed { identity, .. } = agreed.inspect_err(|_| troubles.handshakes.add(1))?;
+        self.shared.buffers.release(&mut self.input);
+        let facts = self.stream.tls_facts(identity.as_deref());
+        Ok(facts.unwrap_or_default())
+    }
+
+    async fn hear_hello(&mut self, deadline: Deadline) -> Result<Hello, String> {
+        let Self {
+            stream,
+            input,
+            shared,
+            timer,
+            ..
+        } = self;
+        let hello = Box::pin(read_hello(stream, input, shared, timer, deadline)).await?;
+        // What is no TLS, or none that can be read, names nobody.
+        Ok(hello.unwrap_or_default())
+    }
+
+    /// A connection to a server, unless the client leaves first.
+    async fn connect(
+        &mut self,
+        known: &Known,
+        journal: &mut Journal<'_>,
+    ) -> Option<(Stream, Lease)> {
+        let preface = match self.forwarder.send_proxy {
+            None => Vec::new(),
+            Some(ProxyVersion::V1) => known.ends.to_v1(),
+            Some(ProxyVersion::V2) => known.ends.to_v2(&known.extensions),
+        };
+        let of_pool = known.destination.pool.config().timeouts.connect;
+        let timer = self.shared.timers.timer();
+        let connecting = Connecting {
+            destination: &known.destination,
+            client: address_of(known.ends.source),
+            timer: &timer,
+            patience: self.forwarder.timeouts.connect.unwrap_or(of_pool),
+            preface: &preface,
+        };
+        let mut connecting = pin!(connecting.run(journal));
+        let looks_at = Instant::now() + PROMPT;
+        poll_fn(|cx| {
+            if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
+                return Poll::Ready(connected);
+            }
+            if self.input.is_empty() && self.timer.poll_passed(cx, looks_at).is_ready() {
+                return self.stream.poll_closed(cx).map(|()| None);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    async fn refuse(&mut self, failure: &str, journal: &mut Journal<'_>) {
+        journal.ends_with(REFUSED);
+        let listener = self.arrival.actual;
+        tracing::info!(client = %self.client, %listener, failure, "connection refused");
+        if self.forwarder.tls.is_some() {
+            // So that the client hears what it was told.
+            Box::pin(linger(&self.stream, &self.timer, Farewell::Curt)).await;
+        }
+    }
+}
+
+impl Drop for StreamConnection {
+    fn drop(&mut self) {
+        self.shared.drain.leave();
+    }
+}
+
+fn address_of(client: SocketAddr) -> IpAddr {
+    client.ip().to_canonical()
+}
+
+fn nobody(hello: &Hello) -> String {
+    match &hello.name {
+        Some(name) => format!("no pool for the name {name}"),
+        None => "no TLS, or no name in it".to_owned(),
+    }
+}

@@ -1,0 +1,166 @@
+//! One `[[streams]]` of the file, made ready for connections.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use crate::{
+    config::{
+        self, HostMatch, ProxyVersion, SniRoute, StreamProtocol, StreamTarget, StreamTimeouts,
+    },
+    net::TlsServer,
+    telemetry::LineFormat,
+    upstream::{Pool, RetryPolicy},
+};
+
+/// Everything that a connection or a session needs to know of the configuration. Immutable: a reload makes a new one.
+#[derive(Debug)]
+pub struct Forwarder {
+    pub(super) protocol: StreamProtocol,
+    pub(super) target: Target,
+    pub(super) send_proxy: Option<ProxyVersion>,
+    /// Whether each connection begins with a PROXY header.
+    pub(super) proxy_protocol: bool,
+    trusted_proxies: Vec<ipnet::IpNet>,
+    /// Clients speak TLS, and it ends here.
+    pub(super) tls: Option<TlsServer>,
+    pub(super) timeouts: StreamTimeouts,
+    /// Datagrams that a session expects back.
+    pub(super) responses: Option<u32>,
+    max_sessions: u32,
+    /// Sessions that there are, of all workers, and over every reload.
+    sessions: Arc<AtomicU32>,
+    pub(super) access: Option<LineFormat>,
+}
+
+/// Where connections go.
+#[derive(Debug)]
+pub(super) enum Target {
+    Pool(Arc<Destination>),
+    /// By the name that a client asks for.
+    Sni(BySni),
+}
+
+/// A pool, and when its next server is tried.
+#[derive(Debug)]
+pub(super) struct Destination {
+    pub(super) pool: Arc<Pool>,
+    pub(super) retry: RetryPolicy,
+}
+
+/// Pools by name.
+#[derive(Debug, Default)]
+pub(super) struct BySni {
+    exact: HashMap<String, Arc<Destination>>,
+    /// By what stands behind the star: `.x.com`; the longest first.
+    wildcard: Vec<(String, Arc<Destination>)>,
+    /// For all other names, and for clients that name nobody.
+    other: Option<Arc<Destination>>,
+}
+
+/// One of the sessions that a stream may have.
+#[derive(Debug)]
+pub(super) struct Place(Arc<AtomicU32>);
+
+impl Forwarder {
+    /// What `stream` describes; `pools` must have every pool that it names. `previous` is what was there before.
+    ///
+    /// # Errors
+    /// Its TLS is of no use.
+    pub fn new(
+        stream: &config::Stream,
+        pools: &HashMap<String, Arc<Pool>>,
+        access: Option<LineFormat>,
+        previous: Option<&Self>,
+    ) -> Result<Self, rustls::Error> {
+        let target = match &stream.target {
+            StreamTarget::Pool(name) => destination(name, pools).map(Target::Pool),
+            StreamTarget::Sni(routes) => Some(Target::Sni(BySni::new(routes, pools))),
+        };
+        Ok(Self {
+            protocol: stream.protocol,
+            // A pool that is not there is excluded by the configuration's checks.
+            target: target.unwrap_or_else(|| Target::Sni(BySni::default())),
+            send_proxy: stream.send_proxy,
+            proxy_protocol: stream.proxy_protocol,
+            trusted_proxies: stream.trusted_proxies.clone(),
+            tls: stream.tls.as_ref().map(TlsServer::new).transpose()?,
+            timeouts: stream.timeouts,
+            responses: stream.responses,
+            max_sessions: stream.max_sessions,
+            sessions: previous.map_or_else(Arc::default, |known| Arc::clone(&known.sessions)),
+            access,
+        })
+    }
+
+    /// Whether what `address` says of others in a PROXY header is believed.
+    pub(super) fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let mut networks = self.trusted_proxies.iter();
+        networks.any(|network| network.contains(&address))
+    }
+
+    /// A place for one session more, if there is one.
+    pub(super) fn place(&self) -> Option<Place> {
+        let place = Place(Arc::clone(&self.sessions));
+        let before = self.sessions.fetch_add(1, Ordering::Relaxed);
+        (before < self.max_sessions).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn destination(name: &str, pools: &HashMap<String, Arc<Pool>>) -> Option<Arc<Destination>> {
+    let pool = pools.get(name)?;
+    Some(Arc::new(Destination {
+        retry: RetryPolicy::new(pool.config().retry.clone()),
+        pool: Arc::clone(pool),
+    }))
+}
+
+impl BySni {
+    fn new(routes: &[SniRoute], pools: &HashMap<String, Arc<Pool>>) -> Self {
+        let mut by_sni = Self::default();
+        for route in routes {
+            let Some(destination) = destination(&route.pool, pools) else {
+                continue;
+            };
+            match &route.host {
+                Some(HostMatch::Exact(name)) => {
+                    by_sni.exact.insert(name.clone(), destination);
+                }
+                Some(HostMatch::Wildcard(suffix)) => {
+                    by_sni.wildcard.push((suffix.clone(), destination));
+                }
+                None => by_sni.other = Some(destination),
+            }
+        }
+        let length = |(suffix, _): &(String, _)| std::cmp::Reverse(suffix.len());
+        by_sni.wildcard.sort_by_key(length);
+        by_sni
+    }
+
+    /// Where a client goes that asks for `name`, in lower case, or for nobody.
+    pub(super) fn find(&self, name: Option<&str>) -> Option<&Arc<Destination>> {
+        let Some(name) = name else {
+            return self.other.as_ref();
+        };
+        let is_below = |(suffix, _): &&(String, _)| {
+            name.len() > suffix.len() && name.ends_with(suffix.as_str())
+        };
+        let below = || self.wildcard.iter().find(is_below);
+        let exact = self.exact.get(name);
+        exact
+            .or_else(|| below().map(|(_, destination)| destination))
+            .or(self.other.as_ref())
+    }
+}

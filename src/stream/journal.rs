@@ -1,0 +1,168 @@
+//! What one connection or session was, for the one line in the access log.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::forwarder::{Destination, Forwarder};
+use crate::{
+    config::StreamProtocol,
+    net::Shared,
+    telemetry::{AccessRecord, Attempt, AttemptResult, HeldRecord},
+    upstream::Peer,
+};
+
+/// Statuses as nginx's `stream` gives them, in HTTP's numbers.
+pub(super) const RELAYED: u16 = 200;
+/// What the client began with cannot be used.
+pub(super) const REFUSED: u16 = 400;
+/// The client left before a server was found.
+const LEFT: u16 = 499;
+
+/// What one connection or session has come to so far. If nothing takes it up, its line is written when it is dropped.
+#[derive(Debug)]
+pub(super) struct Journal<'j> {
+    shared: &'j Shared,
+    forwarder: &'j Forwarder,
+    started: Instant,
+    client: IpAddr,
+    target: SocketAddr,
+    status: u16,
+    destination: Option<Arc<Destination>>,
+    attempts: Vec<Attempt>,
+    attempt_started: Instant,
+    is_taken_up: bool,
+}
+
+impl<'j> Journal<'j> {
+    /// Of what begins now between `client` and the stream at `target`.
+    pub(super) fn new(
+        shared: &'j Shared,
+        forwarder: &'j Forwarder,
+        client: SocketAddr,
+        target: SocketAddr,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            shared,
+            forwarder,
+            started: now,
+            client: client.ip().to_canonical(),
+            target,
+            status: LEFT,
+            destination: None,
+            attempts: Vec::new(),
+            attempt_started: now,
+            is_taken_up: false,
+        }
+    }
+
+    /// The client, as is known now.
+    pub(super) fn is_from(&mut self, client: SocketAddr) {
+        self.client = client.ip().to_canonical();
+    }
+
+    /// It is for `destination`.
+    pub(super) fn is_for(&mut self, destination: &Arc<Destination>) {
+        self.destination = Some(Arc::clone(destination));
+    }
+
+    /// It ends with `status`, unless more is noted.
+    pub(super) fn ends_with(&mut self, status: u16) {
+        self.status = status;
+    }
+
+    /// Since when there has been something to note.
+    pub(super) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// An attempt at `peer` begins.
+    pub(super) fn begin_attempt(&mut self, peer: &Peer, now: Instant) {
+        self.attempt_started = now;
+        self.attempts.push(Attempt {
+            server: Arc::clone(peer.label()),
+            result: AttemptResult::Abandoned,
+            connect: None,
+            header: None,
+            total: Duration::ZERO,
+        });
+    }
+
+    /// The attempt is over, and has failed for `reason`; it may end with `status`.
+    pub(super) fn attempt_failed(&mut self, reason: &'static str, status: u16, now: Instant) {
+        self.status = status;
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.result = AttemptResult::Failed(reason);
+            attempt.total = now.duration_since(self.attempt_started);
+        }
+    }
+
+    /// The attempt gave a connection, or a session has begun.
+    pub(super) fn attempt_succeeded(&mut self, now: Instant) {
+        self.status = RELAYED;
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.result = AttemptResult::Status(RELAYED);
+            attempt.connect = Some(now.duration_since(self.attempt_started));
+        }
+    }
+
+    /// The line so far, for something that ends later and writes it then; `None` without an access log.
+    pub(super) fn take_up(mut self) -> Option<Box<HeldRecord>> {
+        self.is_taken_up = true;
+        self.held().map(Box::new)
+    }
+
+    fn held(&self) -> Option<HeldRecord> {
+        let format = self.forwarder.access?;
+        let target = self.target.to_string();
+        let method: &[u8] = match self.forwarder.protocol {
+            StreamProtocol::Tcp => b"TCP",
+            StreamProtocol::Udp => b"UDP",
+        };
+        let record = AccessRecord {
+            client: self.client,
+            method,
+            target: target.as_bytes(),
+            version: "",
+            status: self.status,
+            bytes: 0,
+            received: None,
+            referer: None,
+            user_agent: None,
+            host: None,
+            request_id: b"",
+            duration: Duration::ZERO,
+            pool: self.destination.as_ref().map(|to| to.pool.name()),
+            attempts: &self.attempts,
+        };
+        Some(HeldRecord::new(
+            format,
+            &record,
+            self.started,
+            self.attempt_started,
+        ))
+    }
+}
+
+impl Drop for Journal<'_> {
+    fn drop(&mut self) {
+        if self.is_taken_up {
+            return;
+        }
+        if let Some(mut held) = self.held() {
+            write(self.shared, &mut held, 0, 0);
+        }
+    }
+}
+
+/// Writes the line of something that ends now.
+pub(super) fn write(shared: &Shared, line: &mut HeldRecord, bytes: u64, received: u64) {
+    let format = line.format;
+    let record = line.end(bytes, received, Instant::now());
+    shared.access.write(format, &record, &shared.clock);
+}
