@@ -22,6 +22,14 @@ mod tls;
 mod upstream_http2;
 mod upstream_tls;
 
+// What follows a 101: bytes, and no longer messages.
+mod tunnels;
+
+// Bytes and datagrams that nobody looks into, and the header that says where they come from.
+mod proxy_protocol;
+mod streams;
+mod udp;
+
 // The choice of a peer, and what happens when it fails.
 mod balancing;
 mod failover;

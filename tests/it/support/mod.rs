@@ -12,14 +12,20 @@ pub(crate) mod wire;
 pub(crate) mod backend;
 pub(crate) mod behaviour;
 pub(crate) mod client;
+pub(crate) mod datagrams;
 pub(crate) mod frame_peer;
 pub(crate) mod frames;
+pub(crate) mod h2_line;
 pub(crate) mod h2_peer;
 pub(crate) mod http2;
+pub(crate) mod line;
 pub(crate) mod peer;
+pub(crate) mod plain;
 pub(crate) mod raw;
 pub(crate) mod secure;
 pub(crate) mod tls_peer;
+pub(crate) mod websocket;
 
 // The thing under test.
 pub(crate) mod proxy;
+pub(crate) mod streams;
