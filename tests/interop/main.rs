@@ -1,5 +1,5 @@
 //! lbd between programs that others wrote: curl, openssl, nghttp2 and Python in front of it, nginx, nghttp2 and Python
-//! behind it, and nginx in its place.
+//! behind it, and nginx in its place. Brokers, databases and HAProxy where it relays what is not HTTP.
 //!
 //! Where a program is absent its tests say so and pass; with `LBD_INTEROP=required` they fail.
 
@@ -28,3 +28,12 @@ mod http2;
 
 // gRPC's own client and server.
 mod grpc;
+
+// TCP.
+mod streams;
+
+// WebSocket.
+mod tunnels;
+
+// PROXY headers on both sides.
+mod proxy_protocol;

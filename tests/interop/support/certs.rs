@@ -120,6 +120,13 @@ impl Cert {
         fs::write(&self.key, key).expect("a file of our own");
     }
 
+    /// Adds the key to the certificate's file, as HAProxy wants it; gives the file.
+    pub(crate) fn in_one_file(&self) -> &str {
+        let key = fs::read_to_string(&self.key).expect("openssl has made it");
+        fs::write(&self.cert, self.pem() + &key).expect("a file of our own");
+        &self.cert
+    }
+
     /// Writes what `other` has into its files.
     pub(crate) fn become_like(&self, other: &Self) {
         for (from, to) in [(&other.cert, &self.cert), (&other.key, &self.key)] {

@@ -4,22 +4,28 @@ mod certs;
 mod curl;
 mod echo;
 mod front;
+mod haproxy;
+mod mosquitto;
 mod nghttpd;
 mod nginx;
 mod openssl;
 mod port;
 mod programs;
+mod stream;
 
 pub(crate) use self::{
     certs::{Ca, Cert, tls},
     curl::{Curl, Fetched, curl, curl_in_vain, trusting},
     echo::{Echo, addr},
     front::{front, front_with, greeter, reload, servers, url},
+    haproxy::Haproxy,
+    mosquitto::Mosquitto,
     nghttpd::Nghttpd,
     nginx::Nginx,
     openssl::{s_client, s_client_asks},
     port::Port,
     programs::{PYTHON, are_here, outcome, program},
+    stream::Stream,
 };
 
 /// `length` bytes of every value, the same each time.
@@ -32,4 +38,10 @@ pub(crate) fn noise(length: usize) -> Vec<u8> {
         state.to_le_bytes()[3]
     };
     (0..length).map(byte).collect()
+}
+
+/// `length` letters, the same each time: noise for programs that speak in lines.
+pub(crate) fn letters(length: usize) -> String {
+    let letter = |byte| char::from(b'a' + byte % 26);
+    noise(length).into_iter().map(letter).collect()
 }

@@ -3,7 +3,7 @@
 use std::{
     env,
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -12,13 +12,18 @@ use crate::harness::{Process, process::Finished};
 /// Debian's Python, which has Debian's modules, whatever Python comes first on the path.
 pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
+/// The folder with what node is to run.
+const NODE: &str = "tests/interop/socketio";
+
 /// Whether the test may go on: everything that it `needs` is here.
 ///
 /// A need is the name of a program, or `nginx:` and the name of a module, `curl:` and a feature, `python:` and a module of
-/// [`PYTHON`]. What is absent is said; and it fails the test if `LBD_INTEROP` is `required`.
+/// [`PYTHON`], `node:` and a package that npm has put into [`NODE`]. What is absent is said; and it fails the test if
+/// `LBD_INTEROP` is `required`.
 pub(crate) fn are_here(needs: &[&str]) -> bool {
     let is_here = |need: &&str| match need.split_once(':') {
         Some(("python", module)) => find(PYTHON).is_some() && can_import(module),
+        Some(("node", package)) => is_installed(package),
         Some((program, module)) => find(program).is_some() && has_module(program, module),
         None => find(need).is_some(),
     };
@@ -26,6 +31,7 @@ pub(crate) fn are_here(needs: &[&str]) -> bool {
         return true;
     };
     let said = match absent.split_once(':') {
+        Some(("node", package)) => format!("node has no {package}: run npm ci in {NODE}"),
         Some((program, module)) => format!("{program} has no module {module}"),
         None => format!("{absent} is not installed"),
     };
@@ -50,6 +56,11 @@ fn has_module(name: &str, module: &str) -> bool {
         "curl" => said.out.split_whitespace().any(|word| word == module),
         _ => said.err.contains(&format!("--with-{module}")),
     }
+}
+
+fn is_installed(package: &str) -> bool {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    root.join(NODE).join("node_modules").join(package).is_dir()
 }
 
 fn can_import(module: &str) -> bool {
