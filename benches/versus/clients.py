@@ -1,4 +1,6 @@
-"""The programs that make the load, and what each says of a run: wrk, h2load (HTTP/2) and `openssl s_time` (TLS handshakes)."""
+"""The programs that make the load, and what each says of a run: wrk, h2load (HTTP/2), `openssl s_time` (TLS handshakes) and our own
+`benches/echo.rs` (tunnels, UDP).
+"""
 
 import functools
 import json
@@ -32,7 +34,7 @@ class Result:
 
 def run(stage, row, proxy, seconds: int) -> Result:
     """One run of the row's client on the cores of the load."""
-    result = {"wrk": wrk, "h2load": h2load, "openssl": handshakes}[row.client](stage, row, proxy, seconds)
+    result = {"wrk": wrk, "h2load": h2load, "openssl": handshakes, "echo": echoes}[row.client](stage, row, proxy, seconds)
     if not result.requests:
         result.faults.append("no request was answered")
     return result
@@ -113,6 +115,15 @@ def handshakes(stage, row, proxy, seconds: int) -> Result:
     if received != connections * expected:
         faults.append(f"{received} bytes in {connections} answers of {expected}")
     return Result(requests, took, resumed=share, faults=faults)
+
+
+def echoes(stage, row, proxy, seconds: int) -> Result:
+    """`echo`: messages and their echoes, one at a time for each client."""
+    command = [stage.binaries["echo"], f"load-{row.relayed}", proxy.host, "--clients", row.clients, "--seconds", seconds]
+    said = json.loads(stage.children.output("echo", command, row.load_cores))
+    latencies = {f"{name}_ms": said[f"{name}_us"] / 1e3 for name in ("p50", "p99", "mean", "max")}
+    faults = [f"{said['errors']} clients ended early, the first of them with: {said['first']}"] if said["errors"] else []
+    return Result(said["round_trips"], said["seconds"], **latencies, faults=faults)
 
 
 def answer(proxy, request: bytes) -> bytes:

@@ -30,6 +30,15 @@ NGINX_LOG = (
     """times="$upstream_response_time"'"""
 )
 
+NGINX_KEPT = """
+        proxy_set_header Connection "";"""
+
+NGINX_TUNNEL = f"""
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection upgrade;
+        proxy_read_timeout {KEPT};
+        proxy_send_timeout {KEPT};"""
+
 LBD_TLS = """
 tls = {{ certificates = [{{ cert = "{cert}", key = "{key}" }}] }}"""
 
@@ -49,6 +58,7 @@ class Site:
     backend_port: int
     contestant: Contestant
     certificate: Certificate | None = None  # None: no TLS
+    relayed: str = "http"  # as in the row
 
     @property
     def scheme(self) -> str:
@@ -83,38 +93,52 @@ def each(items: list, template: str) -> str:
 
 def command(binary: str, site: Site) -> list:
     """Writes the proxy's file and gives the command that runs it."""
-    file = site.work / "conf"
     match site.contestant.program:
         case "nginx":
-            file.write_text(nginx(site))
-            return [binary, "-e", site.work / "error.log", "-c", file]
+            return with_file(binary, site, nginx(site))
         case "haproxy":
-            file.write_text(haproxy(site))
-            return [binary, "-db", "-f", file]
+            return with_file(binary, site, haproxy(site))
         case "lbd":
-            file.write_text(lbd(site))
-            return [binary, "-c", file]
+            return with_file(binary, site, lbd(site))
         case "relay":
             return [binary, f"127.0.0.1:{site.port}", *site.servers, *(["tokio"] if site.contestant.tokio else [])]
 
 
-def nginx_frame(work: Path, workers: int, http: str) -> str:
-    """What every nginx of ours has around its `server`."""
+def with_file(binary: str, site: Site, text: str) -> list:
+    """The command that runs the proxy with this text as its file."""
+    file = site.work / "conf"
+    file.write_text(text)
+    options = {"nginx": ["-e", site.work / "error.log", "-c"], "haproxy": ["-db", "-f"], "lbd": ["-c"]}
+    return [binary, *options[site.contestant.program], file]
+
+
+def nginx_frame(work: Path, workers: int, block: str, module: str = "") -> str:
+    """What every nginx of ours has around its `http` or `stream`."""
     user = "user root;" if os.geteuid() == 0 else ""
-    temp = each(["client_body", "proxy", "fastcgi", "uwsgi", "scgi"], f"    @_temp_path {work}/@;")
-    return f"""{user}
+    return f"""{module}
+{user}
 daemon off;
 worker_processes {workers};
 pid {work}/pid;
 error_log {work}/error.log warn;
 events {{ worker_connections {MOST_CLIENTS}; }}
-http {{
+{block}
+"""
+
+
+def nginx_http(work: Path, workers: int, http: str) -> str:
+    """What every nginx of ours that speaks HTTP has around its `server`."""
+    temp = each(["client_body", "proxy", "fastcgi", "uwsgi", "scgi"], f"    @_temp_path {work}/@;")
+    return nginx_frame(
+        work,
+        workers,
+        f"""http {{
 {temp}
     keepalive_requests {FOREVER};
     keepalive_timeout {KEPT};
 {http}
-}}
-"""
+}}""",
+    )
 
 
 def backend(work: Path, port: int, workers: int) -> str:
@@ -122,7 +146,7 @@ def backend(work: Path, port: int, workers: int) -> str:
     for name, size in (("20k", 20_480), ("1m", 1_048_576), ("post", 0)):
         (work / name).write_bytes(b"x" * size)
     seen = "".join(rf"{name}: $http_{name}\n" for name in SEEN)
-    return nginx_frame(
+    return nginx_http(
         work,
         workers,
         f"""
@@ -162,7 +186,7 @@ def nginx(site: Site) -> str:
     """nginx as the proxy. With a log it buffers as lbd does, which is its cheaper way."""
     log = f"access_log {site.access_log} full buffer=64k flush=1s;" if site.access_log else "access_log off;"
     flags = (" ssl http2" if site.certificate else "") + (" deferred" if site.contestant.deferred else "")
-    return nginx_frame(
+    return nginx_http(
         site.work,
         site.contestant.workers,
         f"""
@@ -177,8 +201,7 @@ def nginx(site: Site) -> str:
     }}
     server {{
         listen 127.0.0.1:{site.port} backlog=4096{flags};{nginx_tls(site.certificate) if site.certificate else ""}
-        proxy_http_version 1.1;
-        proxy_set_header Connection "";
+        proxy_http_version 1.1;{NGINX_TUNNEL if site.relayed == "ws" else NGINX_KEPT}
         proxy_set_header Host $http_host;
         proxy_set_header X-Forwarded-For $remote_addr;
         proxy_set_header X-Forwarded-Proto $scheme;
@@ -196,6 +219,7 @@ def haproxy(site: Site) -> str:
     """HAProxy as the proxy, one thread for each worker. It wants two descriptors for each client, which idle ones never need: not strictly."""
     flags = f" ssl crt {site.certificate.both} ssl-min-ver TLSv1.2 alpn h2,http/1.1" if site.certificate else ""
     flags += " defer-accept" if site.contestant.deferred else ""
+    tunnel = f"\n    timeout tunnel {KEPT}" if site.relayed == "ws" else ""
     return f"""global
     nbthread {site.contestant.workers}
     maxconn {MOST_CLIENTS}
@@ -206,7 +230,7 @@ defaults
     timeout connect 5s
     timeout client {KEPT}
     timeout server 60s
-    timeout http-keep-alive {KEPT}
+    timeout http-keep-alive {KEPT}{tunnel}
     http-reuse always
 
 frontend public
@@ -229,6 +253,7 @@ def lbd(site: Site) -> str:
     """lbd; the headers are its default."""
     servers, routes = each(site.servers, '    "@",'), each(site.paths, LBD_ROUTE)
     tls = LBD_TLS.format(cert=site.certificate.cert, key=site.certificate.key) if site.certificate else ""
+    tunnel = f'\ntimeouts = {{ tunnel = "{KEPT}" }}' if site.relayed == "ws" else ""
     return f"""workers = {site.contestant.workers}
 control = "off"
 shutdown_timeout = "2s"
@@ -246,7 +271,7 @@ timeouts = {{ idle = "{KEPT}" }}{tls}
 servers = [
 {servers}
 ]
-keepalive = {{ idle = {IDLE_CONNECTIONS}, timeout = "{KEPT}", requests = {FOREVER} }}
+keepalive = {{ idle = {IDLE_CONNECTIONS}, timeout = "{KEPT}", requests = {FOREVER} }}{tunnel}
 """
 
 

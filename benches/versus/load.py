@@ -33,7 +33,7 @@ def measure(stage, row, proxy, seconds: int) -> Load:
     if proxy.site.access_log:
         os.truncate(proxy.site.access_log, 0)
     own_cores = set(row.proxy_cores.split(",")) - set(row.load_cores.split(","))
-    accepted = stage.backend(row).accepted()
+    accepted = proxy.server.accepted()
     began = time.monotonic()
     before, cores_before = process.cpu_seconds(proxy.pids), process.core_seconds(own_cores)
     result = clients.run(stage, row, proxy, seconds)
@@ -54,7 +54,7 @@ def measure(stage, row, proxy, seconds: int) -> Load:
         max_ms=result.max_ms,
         resumed=result.resumed,
         rss_mb=process.memory_kib(proxy.pids, "Rss") / 1024,
-        new_connections=stage.backend(row).accepted() - accepted - 1,  # the question itself
+        new_connections=None if accepted is None else proxy.server.accepted() - accepted - 1,  # the question itself
         other_load=max(0.0, cores_after - cores_before - user - system) / took,
         faults=result.faults + log_faults(proxy, result.requests),
     )

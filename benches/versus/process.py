@@ -46,6 +46,13 @@ class Ports:
         self.held.append(sock)
         return sock.getsockname()[1]
 
+    @staticmethod
+    def take_udp() -> int:
+        """A free UDP port, which cannot be held: a second socket on it would be given a part of the server's datagrams."""
+        with socket.socket(type=socket.SOCK_DGRAM) as sock:
+            sock.bind(("127.0.0.1", 0))
+            return sock.getsockname()[1]
+
     def close(self):
         """Gives all of them back."""
         for sock in self.held:

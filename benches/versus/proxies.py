@@ -8,12 +8,16 @@ import sys
 from pathlib import Path
 
 import configs
+import echo
 import process
+import streams
 import tls
 from process import Failure
 from rows import ROWS, Contestant
 
 IDLE_CLIENTS = Path(__file__).with_name("idle_clients.py")
+IDLE_SERVER = Path(__file__).with_name("idle_server.py")
+PYTHON = (sys.executable, "-B")  # no __pycache__ in the source tree
 
 
 class Backend:
@@ -23,10 +27,10 @@ class Backend:
         self.port = children.ports.take()
         work = children.directory("backend")
         (work / "nginx.conf").write_text(configs.backend(work, self.port, workers=len(cores.split(","))))
-        child = children.start("backend", ["nginx", "-e", work / "error.log", "-c", work / "nginx.conf"], cores)
+        self.child = children.start("backend", ["nginx", "-e", work / "error.log", "-c", work / "nginx.conf"], cores)
         for row in ROWS:
             path = row.path_for(row.contestants[-1])
-            process.wait_until(f"it answered {path}", lambda path=path, row=row: fetch(self.port, path, row.post) == (200, row.size), child)
+            process.wait_until(f"it answered {path}", lambda path=path, row=row: fetch(self.port, path, row.post) == (200, row.size), self.child)
 
     def accepted(self) -> int:
         """How many connections it has accepted so far, that of this question among them."""
@@ -35,11 +39,25 @@ class Backend:
             return int(connection.getresponse().read().split()[7])
 
 
+class EchoServer:
+    """What sends back all that it is sent, behind one proxy. It has chosen its port itself."""
+
+    def __init__(self, children, name: str, command: list, cores: str):
+        self.child = children.start(name, command, cores, stdout=subprocess.PIPE)
+        said = self.child.popen.stdout.readline().decode().strip()
+        if not said.isdigit():
+            raise Failure(f"{name} said {said!r} in place of its port:\n{self.child.last_words()}")
+        self.port = int(said)
+
+    def accepted(self) -> None:
+        """It does not count its connections."""
+
+
 class Proxy:
     """A running contestant: where it listens, the path to ask it for, the processes that count, and its idle clients if it has any."""
 
-    def __init__(self, contestant: Contestant, site: configs.Site, path: str, child):
-        self.contestant, self.site, self.path, self.child = contestant, site, path, child
+    def __init__(self, contestant: Contestant, site: configs.Site, path: str, child, server: Backend | EchoServer):
+        self.contestant, self.site, self.path, self.child, self.server = contestant, site, path, child, server
         self.name = contestant.name
         self.host = f"127.0.0.1:{site.port}"
         self.url = f"{site.scheme}://{self.host}{path}"
@@ -51,8 +69,8 @@ class Proxy:
         return fetch(self.site.port, self.path, post, self.site.certificate)
 
     def check_alive(self):
-        """Fails if the proxy died or lost an idle client."""
-        for child in (self.child, *self.holders):
+        """Fails if the proxy died or lost its server or an idle client."""
+        for child in (self.child, self.server.child, *self.holders):
             if not child.alive():
                 raise Failure(f"{self.name}: {child.name} ended with code {child.popen.returncode}:\n{child.last_words()}")
 
@@ -75,16 +93,32 @@ class Stage:
             self.backends[row.load_cores] = Backend(self.children, row.load_cores)
         return self.backends[row.load_cores]
 
+    def server(self, row, label: str) -> Backend | EchoServer:
+        """What is to stand behind the proxy of this label."""
+        if not row.is_echoed:
+            return self.backend(row)
+        command = [*PYTHON, IDLE_SERVER, row.relayed] if row.memory else [self.binaries["echo"], f"serve-{row.relayed}"]
+        return EchoServer(self.children, f"{label}-server", command, row.load_cores)
+
     def start(self, row, contestant: Contestant) -> Proxy:
         """Starts a contestant on its cores, checks that it does the work that all of them do, and connects its idle clients."""
         label = f"{row.name}-{contestant.name.replace('/', '-')}"
         certificate = self.certificate if row.tls else None
-        site = configs.Site(self.children.directory(label), self.children.ports.take(), self.backend(row).port, contestant, certificate)
-        child = self.children.start(label, configs.command(self.binaries[contestant.program], site), row.proxy_cores)
-        proxy = Proxy(contestant, site, row.path_for(contestant), child)
-        process.wait_until("it answered", lambda: proxy.fetch(row.post)[0] == 200, child)
-        check_answer(proxy, row)
-        if contestant.program != "relay":  # which cannot set headers
+        server = self.server(row, label)
+        port = self.children.ports.take_udp() if row.relayed == "udp" else self.children.ports.take()
+        site = configs.Site(self.children.directory(label), port, server.port, contestant, certificate, row.relayed)
+        command = (streams if row.at_layer_4 else configs).command(self.binaries[contestant.program], site)
+        child = self.children.start(label, command, row.proxy_cores)
+        proxy = Proxy(contestant, site, row.path_for(contestant), child, server)
+        if row.is_echoed:
+            context = certificate.trusted() if certificate else None
+            process.wait_until(f"{proxy.name} brought an echo back", lambda: echo.round_trip(row.relayed, port, context), child)
+        else:
+            process.wait_until("it answered", lambda: proxy.fetch(row.post)[0] == 200, child)
+            check_answer(proxy, row)
+        if row.relayed == "tcp" and not row.is_echoed:
+            check_untouched(proxy)
+        elif row.relayed == "http" and contestant.program != "relay":  # which cannot set headers
             check_same_work(proxy, self.seen_over_http2 if row.streams else seen_over_http1)
         if row.tls and (wrong := tls.differences(site.certificate, site.port)):
             raise Failure(f"{proxy.name} does not do the same with TLS: {'; '.join(wrong)}")
@@ -96,7 +130,7 @@ class Stage:
     def hold(self, row, proxy: Proxy, count: int):
         """Has a process open idle clients of a proxy, and waits until all of them had their answer."""
         certificate = [proxy.site.certificate.cert] if row.tls else []
-        command = [sys.executable, IDLE_CLIENTS, proxy.site.port, proxy.path, row.size, count, *certificate]
+        command = [*PYTHON, IDLE_CLIENTS, row.relayed, proxy.site.port, proxy.path, row.size, count, *certificate]
         holder = self.children.start(f"{row.name}-idle-clients", command, row.load_cores, stdout=subprocess.PIPE)
         proxy.holders.append(holder)
         if holder.popen.stdout.readline() != b"ready\n":
@@ -113,9 +147,11 @@ class Stage:
             self.children.end(proxy.holders.pop())
 
     def end(self, proxy: Proxy):
-        """Ends a proxy and its idle clients."""
+        """Ends a proxy, its idle clients, and its server if no other proxy has that, too."""
         self.release(proxy)
         self.children.end(proxy.child)
+        if isinstance(proxy.server, EchoServer):
+            self.children.end(proxy.server.child)
 
 
 def connect(port: int, certificate: tls.Certificate | None) -> http.client.HTTPConnection:
@@ -158,6 +194,14 @@ def check_same_work(proxy: Proxy, ask):
         wrong.append("no keep-alive to the backend")
     if wrong:
         raise Failure(f"{proxy.name} does not do the same work: {'; '.join(wrong)}")
+
+
+def check_untouched(proxy: Proxy):
+    """Fails if a proxy at layer 4 has done anything to a request."""
+    seen = seen_over_http1(proxy)
+    expected = {"x_forwarded_for": "6.6.6.6", "x_forwarded_proto": "", "x_request_id": "", "host": proxy.host, "connection": "close"}
+    if wrong := [f"{name} is {seen.get(name)!r}, expected {value!r}" for name, value in expected.items() if seen.get(name) != value]:
+        raise Failure(f"{proxy.name} does not pass on what it is sent: {'; '.join(wrong)}")
 
 
 def seen_over_http1(proxy: Proxy) -> dict:

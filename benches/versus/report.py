@@ -33,7 +33,7 @@ class Load:
     max_ms: float | None
     resumed: float | None  # share of the TLS connections that took up an older session
     rss_mb: float
-    new_connections: int  # that the backend saw
+    new_connections: int | None  # that the backend saw; None where it does not count them
     other_load: float  # share of the proxy's own core that others used
     faults: list = field(default_factory=list)
 
@@ -118,7 +118,7 @@ def baseline(line: Line, lines: list) -> Line | None:
         name = line.row.baseline.format(program=program)
         return next((other for other in lines if other.contestant.name == name and other is not line), None)
     peers = [other for other in lines if other.contestant.program in PEERS and other.contestant.program != program]
-    return min(peers, key=lambda peer: peer.cost, default=None)
+    return min((peer for peer in peers if not peer.contestant.aside), key=lambda peer: peer.cost, default=None)
 
 
 def head(lines: list) -> str:

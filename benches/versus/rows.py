@@ -22,6 +22,8 @@ class Contestant:
     access_log: bool = False
     tokio: bool = False  # the relay in tasks of lbd's runtime instead of around epoll
     deferred: bool = False  # the kernel keeps connections back until bytes have come, which nginx and HAProxy do if told to
+    splice: str = ""  # of HAProxy, whether the kernel moves the bytes of a stream: `auto`, or `response`, those of answers
+    aside: bool = False  # measured for information: no other line's ratio is to this one
 
     @property
     def program(self) -> str:
@@ -39,9 +41,10 @@ class Row:
 
     name: str
     about: str
-    goal: float  # what lbd's ratio must not exceed; in a row of memory without a baseline, its bytes for each client
+    goal: float  # what lbd's ratio must not exceed or, if the goal is `absolute`, its bytes for each client
     contestants: tuple = ALL
     baseline: str | None = None  # name of the contestant the ratio is to, `{program}` in it being each one's own; None: the better other peer
+    relayed: str = "http"  # what the proxy passes on: `http`, the tunnel behind an Upgrade to WebSocket, `ws`, or at layer 4 `tcp` or `udp`
     path: str = "/small"  # `{last}` in it is the number of the contestant's last route
     size: int = 100  # bytes of the answer's body
     clients: int = 64
@@ -49,6 +52,7 @@ class Row:
     post: int = 0  # bytes of the request's body; 0: GET
     close: bool = False  # the client asks for `Connection: close` each time
     memory: bool = False  # the clients are idle, and what is measured is the memory that each of them takes
+    absolute: bool = False  # the goal is no ratio; in rows of memory only
     tls: bool = False  # between client and proxy
     streams: int = 0  # requests of each client at a time, over HTTP/2; 0: HTTP/1.1
     sessions: str = ""  # each request is on a TLS connection of its own, whose session is `new` or taken up again: `reuse`
@@ -58,12 +62,22 @@ class Row:
     @property
     def client(self) -> str:
         """The program that makes the load."""
-        return "h2load" if self.streams else "openssl" if self.sessions else "wrk"
+        return "echo" if self.is_echoed else "h2load" if self.streams else "openssl" if self.sessions else "wrk"
+
+    @property
+    def at_layer_4(self) -> bool:
+        """Whether the proxy passes bytes on and reads none of them."""
+        return self.relayed in ("tcp", "udp")
+
+    @property
+    def is_echoed(self) -> bool:
+        """Whether there is a server behind the proxy that sends back what it is sent, not the backend that answers HTTP."""
+        return self.relayed in ("ws", "udp") or self.relayed == "tcp" and self.memory
 
     @property
     def judged_by_ratio(self) -> bool:
         """Whether the goal is a ratio, not bytes for each client."""
-        return not self.memory or self.baseline is not None
+        return not self.absolute
 
     def path_for(self, contestant: Contestant) -> str:
         """The path that clients of this contestant ask for."""
@@ -72,6 +86,10 @@ class Row:
     def idle_clients(self, contestant: Contestant) -> int:
         """How many of this contestant's clients are idle."""
         return self.clients if self.memory else contestant.idle
+
+    def idle_descriptors(self, contestant: Contestant) -> int:
+        """How many descriptors those take of a proxy: a connection that is tunnelled has one on each side."""
+        return self.idle_clients(contestant) * (1 if self.relayed == "http" else 2)
 
 
 ROWS = (
@@ -146,7 +164,30 @@ ROWS = (
     Row("tls-resumed", "100-byte answer, a TLS session resumed for each request", goal=0.95, clients=16, tls=True, sessions="reuse"),
     Row("h2-small", "100-byte answer, HTTP/2, 16 clients of 16 streams", goal=1.00, clients=16, tls=True, streams=16),
     Row("h2-20k", "20 KB answer, HTTP/2, 16 clients of 16 streams", goal=0.85, path="/20k", size=20_480, clients=16, tls=True, streams=16),
-    Row("idle-memory", "memory for each of 10,000 idle keep-alive clients", goal=1_000, clients=10_000, memory=True),
+    Row("tcp-small", "`small` through a stream at layer 4", goal=1.00, relayed="tcp"),
+    Row(
+        "tcp-1m",
+        "`1m` through a stream at layer 4",
+        goal=0.65,
+        contestants=(
+            *PLAIN_PEERS,
+            Contestant("haproxy/auto", splice="auto", aside=True),
+            Contestant("haproxy/splice", splice="response", aside=True),
+            Contestant("lbd"),
+        ),
+        relayed="tcp",
+        path="/1m",
+        size=1_048_576,
+    ),
+    Row("ws-echo", "messages of 100 bytes and their echoes through 64 WebSocket tunnels", goal=1.00, relayed="ws"),
+    Row(
+        "udp-echo",
+        "datagrams of 64 bytes and their echoes, 64 clients",
+        goal=0.90,
+        contestants=(Contestant("nginx"), Contestant("lbd")),  # HAProxy has no streams of UDP
+        relayed="udp",
+    ),
+    Row("idle-memory", "memory for each of 10,000 idle keep-alive clients", goal=1_000, clients=10_000, memory=True, absolute=True),
     Row(
         "tls-idle-memory",
         "memory for each of 5,000 idle keep-alive clients over TLS",
@@ -156,4 +197,7 @@ ROWS = (
         memory=True,
         tls=True,
     ),
+    Row("tcp-idle", "memory for each of 5,000 idle TCP streams", goal=2_000, relayed="tcp", clients=5_000, memory=True, absolute=True),
+    Row("ws-idle", "memory for each of 5,000 idle WebSocket tunnels", goal=2_000, relayed="ws", clients=5_000, memory=True, absolute=True),
+    Row("tls-tunnel-idle", "`ws-idle` with TLS on the client's side", goal=1.00, relayed="ws", clients=5_000, memory=True, tls=True),
 )

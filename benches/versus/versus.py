@@ -22,6 +22,7 @@ from rows import PEERS, PROGRAMS, ROWS  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 OWN_CORE = 1  # that of the load
+OWN_PROGRAMS = ("relay", "echo")  # benches of cargo's; each has an option for its path
 SPARE_DESCRIPTORS = 4096  # for any one process, beside those of idle clients
 
 
@@ -36,6 +37,7 @@ def arguments():
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured there as well")
     parser.add_argument("--lbd", default=str(ROOT / "target/release/lbd"), metavar="PATH", help="the binary, or `none` for the peers only")
     parser.add_argument("--relay", metavar="PATH", help="the binary of the row `floor`, which cargo builds otherwise")
+    parser.add_argument("--echo", metavar="PATH", help="the binary of the rows `ws-echo` and `udp-echo`, which cargo builds otherwise")
     options = parser.parse_args()
     rows = choose(parser, "--rows", options.rows, {row.name: row for row in ROWS})
     programs = set(choose(parser, "--only", options.only, {name: name for name in PROGRAMS}))
@@ -81,8 +83,9 @@ def measure_all(options) -> list:
     binaries = prepare_machine(options)
     lines, shown = [], ""
     with process.Children("lbd-versus") as children:
-        if "relay" in binaries and not options.relay:
-            binaries["relay"] = build_relay(children)
+        for name in OWN_PROGRAMS:
+            if binaries.get(name) == "cargo":
+                binaries[name] = build(children, name)
         stage = Stage(children, binaries)
         print("CPU microseconds for each request; ratio: to the better other peer or the row's baseline; !: goal missed; medians over the rounds")
         for row, contestants in options.plan:
@@ -100,33 +103,35 @@ def measure_all(options) -> list:
 
 def prepare_machine(options) -> dict:
     """Fails if anything is absent, raises limits, moves this script out of the way; gives the path of each program in the plan."""
-    paths = {"nginx": "nginx", "haproxy": "haproxy", "lbd": options.lbd, "relay": options.relay or "cargo"}
-    binaries = {contestant.program: paths[contestant.program] for _, contestants in options.plan for contestant in contestants}
+    paths = {"nginx": "nginx", "haproxy": "haproxy", "lbd": options.lbd} | {name: getattr(options, name) or "cargo" for name in OWN_PROGRAMS}
+    programs = {contestant.program for _, contestants in options.plan for contestant in contestants}
+    loads = {row.client for row, _ in options.plan if not row.memory}
+    binaries = {program: path for program, path in paths.items() if program in programs | loads}
     process.need("taskset", "nginx", *binaries.values(), *clients_of(options.plan))
     cores = {int(core) for row, _ in options.plan for core in f"{row.proxy_cores},{row.load_cores}".split(",")}
     if not cores <= os.sched_getaffinity(0):
         raise Failure(f"needs cores {', '.join(map(str, sorted(cores)))}")
-    idle = max(row.idle_clients(contestant) for row, contestants in options.plan for contestant in contestants)
+    idle = max(row.idle_descriptors(contestant) for row, contestants in options.plan for contestant in contestants)
     process.allow_descriptors(idle + SPARE_DESCRIPTORS)
     os.sched_setaffinity(0, {OWN_CORE})
     return binaries
 
 
 def clients_of(plan: list) -> list:
-    """The programs that make the load, and what the rows need beside them."""
+    """The programs that make the load, but for our own, and what the rows need beside them."""
     rows = [row for row, _ in plan]
     beside = [name for row in rows for name in (["openssl"] if row.tls else []) + (["nghttp"] if row.streams else [])]
-    return [row.client for row in rows if not row.memory] + beside
+    return [row.client for row in rows if not row.memory and row.client not in OWN_PROGRAMS] + beside
 
 
-def build_relay(children) -> str:
-    """Has cargo build the relay, and gives the path that cargo names."""
-    command = ["cargo", "build", "--manifest-path", ROOT / "Cargo.toml", "--release", "--bench", "relay", "--message-format=json"]
+def build(children, name: str) -> str:
+    """Has cargo build one of our own programs, and gives the path that cargo names."""
+    command = ["cargo", "build", "--manifest-path", ROOT / "Cargo.toml", "--release", "--bench", name, "--message-format=json"]
     for line in children.output("cargo", command, "0,1").splitlines():
         message = json.loads(line)
-        if message["reason"] == "compiler-artifact" and message["target"]["name"] == "relay" and message["executable"]:
+        if message["reason"] == "compiler-artifact" and message["target"]["name"] == name and message["executable"]:
             return message["executable"]
-    raise Failure("cargo built no relay")
+    raise Failure(f"cargo built no {name}")
 
 
 def warn_of_other_load(lines: list):
