@@ -88,14 +88,12 @@ impl StreamConnection {
     pub async fn serve(mut self) {
         let (shared, forwarder) = (Rc::clone(&self.shared), Arc::clone(&self.forwarder));
         let mut journal = Journal::new(&shared, &forwarder, self.client, self.arrival.actual);
-        let known = {
-            let knowing = self.know(&mut journal);
-            shared.while_wanted(|| true, knowing).await
-        };
-        let known = match known {
+        // Boxed, so that what waits for its server does not carry the space that was needed before.
+        let known = Box::pin(shared.while_wanted(|| true, self.know(&mut journal)));
+        let known = match known.await {
             None => return,
             Some(Ok(known)) => known,
-            Some(Err(failure)) => return self.refuse(&failure, &mut journal).await,
+            Some(Err(failure)) => return Box::pin(self.refuse(&failure, &mut journal)).await,
         };
         let Some((peer, lease)) = self.connect(&known, &mut journal).await else {
             return;
@@ -167,7 +165,7 @@ impl StreamConnection {
         let (stream, input) = (&mut self.stream, &mut self.input);
         let shaking = handshake(stream, input, tls, &self.timer, deadline);
         let troubles = &self.shared.troubles;
-        let agreed = Box::pin(shaking).await;
+        let agreed = shaking.await;
         let Agreed { identity, .. } = agreed.inspect_err(|_| troubles.handshakes.add(1))?;
         self.shared.buffers.release(&mut self.input);
         let facts = self.stream.tls_facts(identity.as_deref());
@@ -182,7 +180,7 @@ impl StreamConnection {
             timer,
             ..
         } = self;
-        let hello = Box::pin(read_hello(stream, input, shared, timer, deadline)).await?;
+        let hello = read_hello(stream, input, shared, timer, deadline).await?;
         // What is no TLS, or none that can be read, names nobody.
         Ok(hello.unwrap_or_default())
     }
@@ -227,7 +225,7 @@ impl StreamConnection {
         tracing::info!(client = %self.client, %listener, failure, "connection refused");
         if self.forwarder.tls.is_some() {
             // So that the client hears what it was told.
-            Box::pin(linger(&self.stream, &self.timer, Farewell::Curt)).await;
+            linger(&self.stream, &self.timer, Farewell::Curt).await;
         }
     }
 }
