@@ -97,6 +97,18 @@ fn check_stream(stream: &Stream, config: &Config, faults: &Faults) {
     for name in stream.pools() {
         check_pool_name(name, config, faults);
         let pool = config.pools.iter().find(|pool| *pool.name == **name);
+        if stream.protocol == StreamProtocol::Udp && pool.is_some_and(|pool| pool.tls.is_some()) {
+            faults.push(
+                Diagnostic::error(
+                    name.span.clone(),
+                    format!(
+                        "pool `{}` has `tls`, and datagrams would go to it in the clear",
+                        **name
+                    ),
+                )
+                .help("give the stream a pool without `tls`"),
+            );
+        }
         if pool.is_some_and(|pool| pool.protocol == PeerProtocol::Http2) {
             faults.push(
                 Diagnostic::error(

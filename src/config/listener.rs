@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::{
     reader::{Section, Value},
@@ -46,8 +46,8 @@ pub struct Listener {
 /// How long a client may take (nginx `client_header_timeout`, `client_body_timeout`, `send_timeout`, `keepalive_timeout`).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ClientTimeouts {
-    /// For the whole head of a request, from its first byte (of the first request: from accept); for a PROXY header
-    /// and a TLS handshake before it, too.
+    /// For the whole head of a request, from its first byte, and for that to come on a new connection; for a PROXY
+    /// header and a TLS handshake together, too.
     pub header: Duration,
     /// Between two reads of a body.
     pub body: Duration,
@@ -209,7 +209,8 @@ fn read_networks(value: &Value<'_>) -> Vec<IpNet> {
     let parse = |text: At<String>| {
         let network = text
             .parse()
-            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+            .map(canonical);
         if network.is_err() {
             value.fault_at(
                 text.span.clone(),
@@ -220,6 +221,18 @@ fn read_networks(value: &Value<'_>) -> Vec<IpNet> {
         network.ok()
     };
     value.strings().into_iter().filter_map(parse).collect()
+}
+
+/// Addresses of IPv4 are never seen in IPv6's clothes.
+fn canonical(network: IpNet) -> IpNet {
+    let inside = match network {
+        IpNet::V6(v6) if v6.prefix_len() >= 96 => v6.addr().to_ipv4_mapped(),
+        _ => None,
+    };
+    let length = network.prefix_len().saturating_sub(96);
+    inside
+        .and_then(|address| Ipv4Net::new(address, length).ok())
+        .map_or(network, IpNet::V4)
 }
 
 fn read_limit(section: &Section<'_>, key: &'static str) -> Option<usize> {

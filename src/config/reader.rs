@@ -74,7 +74,10 @@ impl<'a> Section<'a> {
 
     /// The value of `key`, which is thereby a known key.
     pub(super) fn get(&self, key: &'static str) -> Option<Value<'a>> {
-        self.known.borrow_mut().push(key);
+        let mut known = self.known.borrow_mut();
+        if !known.contains(&key) {
+            known.push(key);
+        }
         self.table.get(key).map(|value| Value {
             name: key.to_owned(),
             value,

@@ -104,7 +104,7 @@ impl HostMatch {
             "a host is a name: \"hq.company.com\" or \"*.company.com\""
         } else {
             let host = match name.strip_prefix('*') {
-                Some(suffix) => Self::Wildcard(suffix.to_owned()),
+                Some(suffix) => Self::Wildcard(suffix.trim_end_matches('.').to_owned()),
                 None => Self::Exact(name.trim_end_matches('.').to_owned()),
             };
             return Some(At::new(host, text.span));

@@ -1,6 +1,9 @@
 //! `[[streams]]`: ports whose bytes are passed on as they are (nginx's `stream` module).
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use ipnet::IpNet;
 
@@ -33,6 +36,9 @@ pub struct Stream {
     pub tls: Option<ListenerTls>,
     /// How long each side may take.
     pub timeouts: StreamTimeouts,
+    /// How long either side may leave unacknowledged what it was sent (TCP_USER_TIMEOUT, HAProxy `tcp-ut`); `None`: as
+    /// long as the kernel tries. It also ends a connection to somebody who is there and does not read.
+    pub tcp_user_timeout: Option<Duration>,
     /// Datagrams that a session of UDP expects back, after which it is over (nginx `proxy_responses`).
     pub responses: Option<u32>,
     /// Sessions of UDP at a time.
@@ -115,8 +121,9 @@ impl Stream {
                     "send_proxy",
                     "proxy_protocol",
                     "trusted_proxies",
+                    "tcp_user_timeout",
                 ],
-                "is for connections, and UDP has none",
+                NO_CONNECTIONS,
             ),
             StreamProtocol::Tcp => refuse(
                 &section,
@@ -125,6 +132,15 @@ impl Stream {
             ),
         }
         let (proxy_protocol, trusted_proxies) = read_proxies(&section);
+        if !proxy_protocol
+            && protocol == StreamProtocol::Tcp
+            && let Some(value) = section.get("trusted_proxies")
+        {
+            value.warn(
+                "does nothing without `proxy_protocol`",
+                "add proxy_protocol = true, or remove it",
+            );
+        }
         let stream = Self {
             name: section.get("name").and_then(|v| v.string()),
             bind: read_bind(&section, "stream", "0.0.0.0:6183"),
@@ -138,8 +154,9 @@ impl Stream {
                 .and_then(|v| ListenerTls::read_for_stream(&v)),
             timeouts: section
                 .get("timeouts")
-                .and_then(|v| StreamTimeouts::read(&v))
+                .and_then(|v| StreamTimeouts::read(&v, protocol))
                 .unwrap_or_default(),
+            tcp_user_timeout: section.get("tcp_user_timeout").and_then(|v| v.timeout()),
             responses: section
                 .get("responses")
                 .and_then(|v| v.integer(1..=u32::MAX))
@@ -172,6 +189,8 @@ impl Stream {
         }
     }
 }
+
+const NO_CONNECTIONS: &str = "is for connections, and UDP has none";
 
 /// Notes a fault for each of `keys` that is there.
 fn refuse(section: &Section<'_>, keys: &[&'static str], reason: &str) {
@@ -219,15 +238,34 @@ fn read_sni(value: &Value<'_>) -> Option<Vec<SniRoute>> {
             "sni = { \"mqtt.company.com\" = \"mqtt\", \"*\" = \"web\" }",
         );
     }
-    let read = |(name, pool): (At<String>, Value<'_>)| {
+    let mut routes: Vec<SniRoute> = Vec::new();
+    for (name, pool) in section.entries() {
+        let span = name.span.clone();
+        if name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
+            value.fault_at(
+                span,
+                "has an address",
+                "clients ask for names only; what asks for none goes to \"*\"",
+            );
+            continue;
+        }
         let host = match name.as_str() {
             "*" => None,
-            _ => Some(HostMatch::parse(value, name)?.value),
+            _ => match HostMatch::parse(value, name) {
+                Some(host) => Some(host.value),
+                None => continue,
+            },
         };
-        let pool = pool.string()?;
-        Some(SniRoute { host, pool })
-    };
-    Some(section.entries().into_iter().filter_map(read).collect())
+        if routes.iter().any(|route| route.host == host) {
+            value.fault_at(
+                span,
+                "has a name twice",
+                "case and a dot at the end make no difference",
+            );
+        }
+        routes.extend(pool.string().map(|pool| SniRoute { host, pool }));
+    }
+    Some(routes)
 }
 
 fn read_version(value: &Value<'_>) -> Option<ProxyVersion> {
@@ -239,9 +277,12 @@ fn read_version(value: &Value<'_>) -> Option<ProxyVersion> {
 }
 
 impl StreamTimeouts {
-    fn read(value: &Value<'_>) -> Option<Self> {
+    fn read(value: &Value<'_>, protocol: StreamProtocol) -> Option<Self> {
         let section = value.section("timeouts")?;
         let default = Self::default();
+        if protocol == StreamProtocol::Udp {
+            refuse(&section, &["connect", "header"], NO_CONNECTIONS);
+        }
         let read = |key| section.get(key).and_then(|v| v.timeout());
         let timeouts = Self {
             connect: read("connect"),

@@ -74,7 +74,7 @@ impl<'a> Answer<'a> {
         request: Option<&RequestHead>,
         route: Option<&'a Route>,
     ) -> Self {
-        if request.is_some_and(is_call) {
+        if request.is_some_and(|request| is_call(request) && request.protocol.is_none()) {
             let message = match (error.detail(), route.and_then(Route::pool)) {
                 (Some(detail), _) => detail.to_owned(),
                 (None, Some(pool)) => format!("pool {pool}: {error}"),

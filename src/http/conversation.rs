@@ -381,7 +381,13 @@ impl HeadReader<'_> {
         let mut chosen = head.fields.all(Name::Upgrade).flat_map(list);
         let is_offered =
             |protocol: &[u8]| list(offer).any(|offered| offered.eq_ignore_ascii_case(protocol));
-        if chosen.all(is_offered) {
+        let is_agreed = match (chosen.next(), chosen.next()) {
+            (Some(protocol), None) => is_offered(protocol),
+            // One that does not say what it has chosen had no choice.
+            (None, None) => list(offer).count() == 1,
+            _ => false,
+        };
+        if is_agreed {
             Ok(true)
         } else {
             Err(self

@@ -52,6 +52,10 @@ pub(super) async fn handle<'c>(
                 Err(error) => Answer::error(&error, Some(request), Some(route)),
             }
         }
+        Action::Respond { status, .. } if request.protocol.is_some() && status.is_success() => {
+            // It would say that the stream has become a WebSocket.
+            Answer::error(&NO_TUNNEL, Some(request), Some(route))
+        }
         Action::Redirect { to, status } => Answer::redirect(*status, fill_in(to, exchange)),
         Action::Respond { status, body } => Answer::text(*status, fill_in(body, exchange)),
     };
@@ -138,6 +142,9 @@ async fn forward<'c>(
         None => Ok(Box::pin(too_late(client, exchange, route)).await),
     }
 }
+
+const NO_TUNNEL: HttpError =
+    HttpError::client(StatusCode::NOT_IMPLEMENTED, "no tunnel to be had here");
 
 /// The protocols that the connection may change to. Servers of HTTP/2 are spoken to on connections that others share.
 fn offer(request: &RequestHead, forward: &Forward) -> Result<Option<Vec<u8>>, HttpError> {

@@ -104,7 +104,7 @@ pub(super) fn write_peer_fields(
 fn write_offer(out: &mut impl HeadWriter, request: &RequestHead, offer: &[u8]) {
     out.of_connection("Connection", b"upgrade");
     out.of_connection("Upgrade", offer);
-    if request.protocol.is_some() && offer.eq_ignore_ascii_case(b"websocket") {
+    if request.protocol.is_some() {
         out.field_with("Sec-WebSocket-Key", write_key);
     }
 }

@@ -43,6 +43,11 @@ const LAST_CHANCE: Duration = Duration::from_secs(1);
 /// Why a connection is refused that does not come from a proxy.
 const STRANGER: &str = "not from one of `trusted_proxies`";
 
+/// nginx's "The plain HTTP request was sent to HTTPS port".
+const USE_HTTPS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nServer: lbd\r\nConnection: close\r\n\
+Content-Type: text/plain; charset=utf-8\r\nContent-Length: 46\r\n\r\n\
+400 Bad Request: this port is for https only.\n";
+
 /// Where connections come in.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
@@ -136,9 +141,13 @@ impl ClientConnection {
                 self.identity = identity;
                 Some(protocol.unwrap_or(Alpn::Http11))
             }
-            Err(failure) => {
+            Err(no_tls) => {
                 self.context.shared.troubles.handshakes.add(1);
                 let listener = self.arrival.listener;
+                if no_tls.is_plain {
+                    stream.write_now(USE_HTTPS).await;
+                }
+                let failure = no_tls.reason;
                 tracing::info!(client = %self.address, %listener, failure, "TLS handshake failed");
                 linger(stream, timer, Farewell::Curt).await;
                 None

@@ -12,7 +12,7 @@ use super::{
     deliver::AfterHead,
     error::HttpError,
     forward::Forwarding,
-    message::{Framing, Name},
+    message::{Framing, Name, list},
     peer::PeerLink,
     response::{Outbound, ResponseText},
     upload::Upload,
@@ -42,11 +42,12 @@ impl Forwarding<'_, '_, '_> {
             return Err(TOO_EARLY);
         }
         let offer = self.offer.take().unwrap_or_default();
+        let mut chosen = response.fields.all(Name::Upgrade).flat_map(list);
         let after = AfterHead {
             framing: Framing::None,
             keep_alive: false,
-            // A server that does not say which protocol it has chosen was offered but one, or nothing will come of it.
-            changes_to: Some(response.fields.get(Name::Upgrade).unwrap_or(&offer)),
+            // A server that does not say which protocol it has chosen was offered but one.
+            changes_to: Some(chosen.next().unwrap_or(&offer)),
         };
         let head = self.client_head(Vec::with_capacity(512), &response, &lease, after);
         self.exchange.status = Some(match head {

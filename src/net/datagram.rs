@@ -153,19 +153,15 @@ pub struct Arrived<'s> {
     socket: &'s UdpSocket,
     abilities: &'s UdpSocketState,
     news: Interest,
-    is_drained: bool,
 }
 
 impl Arrived<'_> {
-    /// Reads some of it into `batch`; `false` once nothing is left.
+    /// Reads some of it into `batch`; says whether there may be more.
     ///
     /// # Errors
     /// The operating system's, `ConnectionRefused` among them: the other side has said that nobody listens there.
     pub fn read(&mut self, batch: &mut Batch) -> io::Result<bool> {
         batch.len = 0;
-        if self.is_drained {
-            return Ok(false);
-        }
         let mut space = batch.space.chunks_mut(LONGEST);
         let mut slots: [_; BATCH] =
             std::array::from_fn(|_| IoSliceMut::new(space.next().unwrap_or_default()));
@@ -176,13 +172,13 @@ impl Arrived<'_> {
         match read {
             Ok(len) => {
                 batch.len = len;
-                if len < BATCH {
+                let is_full = len == BATCH;
+                if !is_full {
                     // Those were all: when more come, the reactor says so anew.
-                    self.is_drained = true;
                     let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
                     let _ = self.socket.try_io(self.news, nothing);
                 }
-                Ok(true)
+                Ok(is_full)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
             Err(error) => Err(error),
@@ -204,6 +200,11 @@ impl Datagrams {
             abilities,
             address,
         })
+    }
+
+    /// Whether it is for every address of the machine, so that it matters which one a client has asked.
+    pub fn is_for_every_address(&self) -> bool {
+        self.address.ip().is_unspecified()
     }
 
     /// The address that it is bound to.
@@ -238,11 +239,10 @@ impl Datagrams {
                 Interest::ERROR
             },
             abilities: &self.abilities,
-            is_drained: false,
         })
     }
 
-    /// Sends what a peer has sent on to `client`, from the address that the client knows.
+    /// Sends what a peer has sent on to `client`; a socket for every address sends it from `from`, which the client has asked.
     ///
     /// # Errors
     /// The operating system's; what there is no room for is lost, as datagrams are.
@@ -252,8 +252,6 @@ impl Datagrams {
         from: Option<IpAddr>,
         received: &Received<'_>,
     ) -> io::Result<()> {
-        // Only a socket for every address could be taken for another one.
-        let from = from.filter(|_| self.address.ip().is_unspecified());
         self.send_with(&self.socket, client, from, received)
     }
 
@@ -309,6 +307,7 @@ impl PeerDatagrams {
     /// The operating system's.
     pub fn connect(address: SocketAddr) -> io::Result<Self> {
         let socket = socket(address)?;
+        allow_fragments(&socket, address)?;
         socket.connect(&address.into())?;
         Ok(Self {
             socket: UdpSocket::from_std(socket.into())?,
@@ -325,12 +324,13 @@ impl PeerDatagrams {
     }
 }
 
-/// QUIC, for which `quinn-udp` is made, wants datagrams that are too long lost; everybody else wants them there.
+/// QUIC, for which `quinn-udp` is made, wants datagrams that are too long lost; everybody else wants them there, in
+/// pieces if need be, and the first one, too, which finds out that the way is narrow.
 fn allow_fragments(socket: &impl AsFd, address: SocketAddr) -> io::Result<()> {
     if address.is_ipv4() {
-        sockopt::set_ip_mtu_discover(socket, sockopt::Ipv4PathMtuDiscovery::WANT)?;
+        sockopt::set_ip_mtu_discover(socket, sockopt::Ipv4PathMtuDiscovery::DONT)?;
     } else {
-        sockopt::set_ipv6_mtu_discover(socket, sockopt::Ipv6PathMtuDiscovery::WANT)?;
+        sockopt::set_ipv6_mtu_discover(socket, sockopt::Ipv6PathMtuDiscovery::DONT)?;
     }
     Ok(())
 }

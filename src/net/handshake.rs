@@ -57,15 +57,18 @@ pub async fn read_proxy_header(
 /// Shakes hands with the client at the other end of `stream`, of which `input` has been read.
 ///
 /// # Errors
-/// Why there is no connection, in words for a log; the client has been told as far as TLS can.
+/// Why there is no connection; the client has been told as far as TLS can.
 pub async fn handshake(
     stream: &mut Stream,
     input: &mut Buffer,
     tls: &TlsServer,
     timer: &Timer,
     deadline: Deadline,
-) -> Result<Agreed, String> {
-    let connection = tls.connection().map_err(|error| error.to_string())?;
+) -> Result<Agreed, NoTls> {
+    let connection = tls.connection().map_err(|error| NoTls {
+        reason: error.to_string(),
+        is_plain: false,
+    })?;
     stream.secure(connection.into(), input.data());
     input.consume(input.len());
     match stream.handshake(timer, deadline).await {
@@ -78,19 +81,25 @@ pub async fn handshake(
             let failure = failure(&error, stream.has_begun());
             // What the client still sends can be read away, so that it hears what it was told.
             stream.give_up_tls();
-            if began_in_the_clear {
-                stream.write_now(USE_HTTPS).await;
-                return Err("no TLS: plain HTTP or another protocol".to_owned());
-            }
-            Err(failure)
+            Err(NoTls {
+                reason: match began_in_the_clear {
+                    true => "no TLS: plain HTTP or another protocol".to_owned(),
+                    false => failure,
+                },
+                is_plain: began_in_the_clear,
+            })
         }
     }
 }
 
-/// nginx's "The plain HTTP request was sent to HTTPS port".
-const USE_HTTPS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nServer: lbd\r\nConnection: close\r\n\
-Content-Type: text/plain; charset=utf-8\r\nContent-Length: 46\r\n\r\n\
-400 Bad Request: this port is for https only.\n";
+/// Why there is no TLS.
+#[derive(Debug)]
+pub struct NoTls {
+    /// In words for a log.
+    pub reason: String,
+    /// The client began with something else.
+    pub is_plain: bool,
+}
 
 fn identity(connection: &Connection) -> Option<Box<ClientIdentity>> {
     let certificate = connection.peer_certificates()?.first()?;

@@ -104,12 +104,10 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
-    use crate::net::FirstWord;
 
     #[tokio::test]
     async fn a_connection_is_handed_over_with_its_first_bytes() {
-        let sockets =
-            crate::net::bind("127.0.0.1:0".parse().unwrap(), 1, false, FirstWord::Client).unwrap();
+        let sockets = crate::net::bind("127.0.0.1:0".parse().unwrap(), 1, false, true).unwrap();
         let listener = Listener::new(sockets.into_iter().next().unwrap()).unwrap();
         let mut client = std::net::TcpStream::connect(listener.address()).unwrap();
         // It stands for the client, and the kernel keeps it back.

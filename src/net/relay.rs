@@ -18,20 +18,20 @@ use super::{
     timer::Timer,
 };
 
-/// How long a side may leave what it was sent unacknowledged, or a question whether it is there unanswered.
-const GONE_AFTER: Duration = Duration::from_secs(150);
 /// How long the sides may take to end once they were told to.
 const LAST_CHANCE: Duration = Duration::from_secs(1);
+/// How often it is looked whether a side is still there that has said its last and is sent nothing.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// One side of a relay.
 pub trait Side {
     /// Ready once a read is worth a try.
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// Polls for at least one byte; 0 is the end.
+    /// Polls for at least one byte; 0 is the end. `UnexpectedEof` is one that was not said to be.
     fn poll_read(&self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>>;
 
-    /// Polls for some of `bytes` to be taken.
+    /// Polls for some of `bytes` to be taken. `BrokenPipe` is a side that has said its last and takes no more.
     fn poll_write(
         &self,
         cx: &mut Context<'_>,
@@ -39,11 +39,16 @@ pub trait Side {
         timer: &Timer,
     ) -> Poll<io::Result<usize>>;
 
-    /// Says that nothing more will be written.
-    fn shutdown(&self);
+    /// Lets it send more, once `n` bytes of it have been taken by the other side.
+    fn delivered(&self, n: usize) {
+        let _ = n;
+    }
 
-    /// Notices after a while that nobody is there any more.
-    fn watch(&self, patience: Duration);
+    /// Ready if it is broken, whether or not anything is read from it or written to it.
+    fn poll_broken(&self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Says that nothing more will be written; whether that is all there was to say, `is_whole` says.
+    fn shutdown(&self, is_whole: bool);
 
     /// Makes its end look like the accident that it is.
     fn reset(&self);
@@ -62,12 +67,21 @@ impl Side for Stream {
         self.poll_write(cx, bytes, &[])
     }
 
-    fn shutdown(&self) {
-        self.shutdown();
+    fn poll_broken(&self, _: &mut Context<'_>) -> Poll<()> {
+        if self.has_failed() {
+            Poll::Ready(())
+        } else {
+            // The reactor has no word for it: the relay's timer looks again.
+            Poll::Pending
+        }
     }
 
-    fn watch(&self, patience: Duration) {
-        self.give_up_after(patience);
+    fn shutdown(&self, is_whole: bool) {
+        if is_whole {
+            self.shutdown();
+        } else {
+            self.shutdown_without_a_word();
+        }
     }
 
     fn reset(&self) {
@@ -77,18 +91,28 @@ impl Side for Stream {
 
 /// Bytes between a client and a peer.
 #[derive(Debug)]
-pub struct Relay<C, P> {
+pub struct Relay<C: Side> {
     client: C,
-    peer: P,
+    peer: Stream,
     /// From the client, and to it.
     forth: Flow,
     back: Flow,
     timer: Timer,
     idle: Duration,
     moved: Instant,
-    /// When the sides are told to end, once the worker drains; and whether they have been.
-    closes: Option<Instant>,
-    is_closing: bool,
+    /// When the sides are told to end, or have been.
+    ending: Ending,
+}
+
+/// How a relay ends that does not end by itself.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    /// It does, as far as is known.
+    No,
+    /// At this time both sides are told to.
+    At(Instant),
+    /// They have been, and are waited for until then.
+    Until(Instant),
 }
 
 /// One direction.
@@ -97,29 +121,36 @@ struct Flow {
     /// What has been read and not yet taken.
     buffer: Buffer,
     bytes: u64,
-    /// Whether the one side has said its last, and whether the other has been told.
-    is_ended: bool,
+    /// How the one side has ended, if it has.
+    end: Option<End>,
+    /// Whether the other has been told.
     is_over: bool,
+    /// Whether the other takes no more, so that what comes is thrown away.
+    is_lost: bool,
 }
 
-/// Why a direction broke.
-enum Break {
-    /// The side that is read from is at fault.
-    Reading,
-    /// The side that is written to.
-    Writing,
+/// The end of one side.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum End {
+    /// It said so.
+    Said,
+    /// It closed its connection inside TLS without a word, as many do.
+    Unsaid,
 }
 
-impl<C: Side, P: Side> Relay<C, P> {
+/// A direction broke, and with it the relay.
+struct Broken;
+
+impl<C: Side> Relay<C> {
     /// A relay between `client` and `peer`, from each of which some bytes have been read. It ends when neither has
     /// sent anything for as long as `idle`.
-    pub fn new(client: (C, Buffer), peer: (P, Buffer), timer: Timer, idle: Duration) -> Self {
-        client.0.watch(GONE_AFTER);
-        peer.0.watch(GONE_AFTER);
+    pub fn new(client: (C, Buffer), peer: (Stream, Buffer), timer: Timer, idle: Duration) -> Self {
         let flow = |buffer| Flow {
             buffer,
             ..Flow::default()
         };
+        // As listeners have it for clients.
+        peer.0.ask_whether_alive();
         Self {
             client: client.0,
             forth: flow(client.1),
@@ -128,8 +159,7 @@ impl<C: Side, P: Side> Relay<C, P> {
             timer,
             idle,
             moved: Instant::now(),
-            closes: None,
-            is_closing: false,
+            ending: Ending::No,
         }
     }
 
@@ -145,59 +175,98 @@ impl<C: Side, P: Side> Relay<C, P> {
 
     /// Moves bytes; ready once both sides have ended, one has broken, or nothing has moved for too long.
     pub fn poll(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<()> {
-        ready!(self.poll_flows(cx, shared));
-        for flow in [&mut self.forth, &mut self.back] {
-            shared.buffers.give(std::mem::take(&mut flow.buffer));
-        }
-        Poll::Ready(())
-    }
-
-    fn poll_flows(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<()> {
         let moved = self.forth.bytes + self.back.bytes;
         let (client, peer, timer) = (&self.client, &self.peer, &self.timer);
         let forth = self.forth.poll(cx, client, peer, &shared.buffers, timer);
-        let back = self.back.poll(cx, peer, client, &shared.buffers, timer);
+        // What broke the one way must not look like an end the other way.
+        let back = match forth {
+            Poll::Ready(Err(Broken)) => Poll::Pending,
+            _ => self.back.poll(cx, peer, client, &shared.buffers, timer),
+        };
         match (forth, back) {
+            (Poll::Ready(Err(Broken)), _) | (_, Poll::Ready(Err(Broken))) => {
+                self.reset();
+                return Poll::Ready(());
+            }
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(()),
-            (Poll::Ready(Err(broken)), _) => return self.broken(&broken, self.back.is_over),
-            (_, Poll::Ready(Err(broken))) => return self.broken(&broken, self.forth.is_over),
             (Poll::Pending, _) | (_, Poll::Pending) => {}
         }
-        if moved != self.forth.bytes + self.back.bytes {
-            self.moved = Instant::now();
-        }
-        self.poll_limits(cx, shared)
+        let now = (moved != self.forth.bytes + self.back.bytes).then(Instant::now);
+        self.moved = now.unwrap_or(self.moved);
+        self.poll_half(cx)
+            .map_or_else(|| self.poll_limits(cx, shared), Poll::Ready)
     }
 
-    /// What breaks on one side breaks on the other: neither may take what it has for the whole. But a side that had
-    /// said its last need not take anything more.
-    fn broken(&self, broken: &Break, other_way_is_over: bool) -> Poll<()> {
-        let is_late = matches!(broken, Break::Writing) && other_way_is_over;
-        if !is_late && !self.is_closing {
+    /// What breaks on one side breaks on the other: neither may take what it has for the whole.
+    fn reset(&self) {
+        if !matches!(self.ending, Ending::Until(_)) {
             self.client.reset();
             self.peer.reset();
         }
-        Poll::Ready(())
+    }
+
+    /// Looks after a relay of which one direction is over; ready if it is broken.
+    fn poll_half(&mut self, cx: &mut Context<'_>) -> Option<()> {
+        if self.forth.end.is_none() && self.back.end.is_none() {
+            return None;
+        }
+        let is_broken = self.forth.end.is_some() && self.client.poll_broken(cx).is_ready()
+            || self.back.end.is_some() && self.peer.poll_broken(cx).is_ready();
+        if is_broken {
+            self.reset();
+            return Some(());
+        }
+        // One that takes no more, and has nothing more to say, is only waited for so that it hears everything.
+        let is_done =
+            self.forth.is_lost && self.back.is_over || self.back.is_lost && self.forth.is_over;
+        if is_done && !matches!(self.ending, Ending::Until(_)) {
+            self.ending = Ending::Until(Instant::now() + LAST_CHANCE);
+        }
+        let _ = self.timer.poll_passed(cx, Instant::now() + LOOK);
+        None
     }
 
     /// Ready once nothing has moved for too long, or the worker can wait no longer.
     fn poll_limits(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<()> {
-        if let Some(spread) = shared.drain.spread()
-            && self.closes.is_none()
-        {
-            self.closes = Some(Instant::now() + spread.mul_f64(fastrand::f64()));
+        if let (Ending::No, Some(spread)) = (self.ending, shared.drain.spread()) {
+            self.ending = Ending::At(Instant::now() + spread.mul_f64(fastrand::f64()));
         }
-        if let Some(closes) = self.closes {
-            if !self.is_closing && self.timer.poll_passed(cx, closes).is_ready() {
-                self.is_closing = true;
-                self.client.shutdown();
-                self.peer.shutdown();
-            }
-            if self.is_closing {
-                return self.timer.poll_passed(cx, closes + LAST_CHANCE);
-            }
+        if let Ending::At(time) = self.ending
+            && self.timer.poll_passed(cx, time).is_ready()
+        {
+            self.ending = Ending::Until(Instant::now() + LAST_CHANCE);
+            self.end();
+        }
+        if let Ending::Until(time) = self.ending {
+            return self.timer.poll_passed(cx, time);
         }
         self.timer.poll_passed(cx, self.moved + self.idle)
+    }
+
+    /// Tells both sides that it is over; one that has not taken everything must not take what it has for that.
+    fn end(&self) {
+        for (flow, to) in [
+            (&self.forth, &self.peer as &dyn Side),
+            (&self.back, &self.client),
+        ] {
+            if flow.buffer.is_empty() {
+                to.shutdown(true);
+            } else {
+                to.reset();
+            }
+        }
+    }
+}
+
+impl<C: Side> Drop for Relay<C> {
+    /// However it ends, what was not taken is no end.
+    fn drop(&mut self) {
+        if !self.forth.buffer.is_empty() {
+            self.peer.reset();
+        }
+        if !self.back.buffer.is_empty() {
+            self.client.reset();
+        }
     }
 }
 
@@ -210,23 +279,52 @@ impl Flow {
         to: &impl Side,
         buffers: &BufferPool,
         timer: &Timer,
-    ) -> Poll<Result<(), Break>> {
+    ) -> Poll<Result<(), Broken>> {
         loop {
             while !self.buffer.is_empty() {
-                let written = ready!(to.poll_write(cx, self.buffer.data(), timer));
-                let n = written.map_err(|_| Break::Writing)?;
+                let n = ready!(self.poll_deliver(cx, to, timer))?;
                 self.buffer.consume(n);
-                self.bytes += n as u64;
+                from.delivered(n);
             }
-            if self.is_ended {
+            if let Some(end) = self.end {
                 if !std::mem::replace(&mut self.is_over, true) {
                     buffers.release(&mut self.buffer);
-                    to.shutdown();
+                    to.shutdown(end == End::Said);
                 }
                 return Poll::Ready(Ok(()));
             }
             let read = ready!(buffers.poll_fill(cx, from, &mut self.buffer, BufferSize::Long));
-            self.is_ended = read.map_err(|_| Break::Reading)? == 0;
+            match read {
+                Ok(0) => self.end = Some(End::Said),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    self.end = Some(End::Unsaid);
+                }
+                Err(_) => return Poll::Ready(Err(Broken)),
+            }
+        }
+    }
+
+    /// Polls for some of the buffer to be taken. A side that has said its last need not take anything more.
+    fn poll_deliver(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &impl Side,
+        timer: &Timer,
+    ) -> Poll<Result<usize, Broken>> {
+        if self.is_lost {
+            return Poll::Ready(Ok(self.buffer.len()));
+        }
+        match ready!(to.poll_write(cx, self.buffer.data(), timer)) {
+            Ok(n) => {
+                self.bytes += n as u64;
+                Poll::Ready(Ok(n))
+            }
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.is_lost = true;
+                Poll::Ready(Ok(self.buffer.len()))
+            }
+            Err(_) => Poll::Ready(Err(Broken)),
         }
     }
 }

@@ -14,8 +14,8 @@ use super::defer::defer_accept;
 /// Connections that may wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
-/// A client whose machine is gone is noticed after about two minutes and a half.
-const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
+/// Somebody whose machine is gone is noticed after about two minutes and a half.
+pub(super) const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_time(Duration::from_secs(60))
     .with_interval(Duration::from_secs(30))
     .with_retries(3);
@@ -34,17 +34,9 @@ impl BindError {
     }
 }
 
-/// Who speaks first on a connection.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum FirstWord {
-    /// The client always does: the connection is worth nothing before.
-    Client,
-    /// Nobody knows.
-    Either,
-}
-
 /// Binds `address` and listens on it with `sockets` sockets. Port 0 lets the system choose one port for all of them.
 /// `port_is_ours`: this process listens on the port already, on an address that covers or is covered by this one.
+/// `is_silent_at_first`: clients always speak first, and are worth nothing before.
 ///
 /// # Errors
 /// The operating system's, and what an operator can do about it.
@@ -52,9 +44,9 @@ pub fn bind(
     address: SocketAddr,
     sockets: usize,
     port_is_ours: bool,
-    first_word: FirstWord,
+    is_silent_at_first: bool,
 ) -> Result<Vec<std::net::TcpListener>, BindError> {
-    bind_all(address, sockets, port_is_ours, first_word)
+    bind_all(address, sockets, port_is_ours, is_silent_at_first)
         .map_err(|source| BindError::new(address, source))
 }
 
@@ -62,7 +54,7 @@ fn bind_all(
     mut address: SocketAddr,
     sockets: usize,
     port_is_ours: bool,
-    first_word: FirstWord,
+    is_silent_at_first: bool,
 ) -> io::Result<Vec<std::net::TcpListener>> {
     if !port_is_ours {
         // Sockets accepted by an earlier process of ours may still linger: SO_REUSEADDR lets us bind
@@ -76,7 +68,7 @@ fn bind_all(
         // Accepted sockets inherit both options, which saves two system calls for each connection.
         socket.set_tcp_nodelay(true)?;
         socket.set_tcp_keepalive(&KEEPALIVE)?;
-        if first_word == FirstWord::Client {
+        if is_silent_at_first {
             // A system that does not know it works without it.
             let _ = defer_accept(&socket);
         }
@@ -140,7 +132,7 @@ mod tests {
 
     #[test]
     fn all_sockets_of_a_group_share_the_port_that_the_system_chose() {
-        let sockets = bind("127.0.0.1:0".parse().unwrap(), 3, false, FirstWord::Client).unwrap();
+        let sockets = bind("127.0.0.1:0".parse().unwrap(), 3, false, true).unwrap();
         let ports: Vec<_> = sockets
             .iter()
             .map(|s| s.local_addr().unwrap().port())
@@ -153,8 +145,8 @@ mod tests {
 
     #[test]
     fn an_address_that_another_listens_on_is_refused() {
-        let first = bind("127.0.0.1:0".parse().unwrap(), 1, false, FirstWord::Client).unwrap();
-        let error = bind(first[0].local_addr().unwrap(), 1, false, FirstWord::Client).unwrap_err();
+        let first = bind("127.0.0.1:0".parse().unwrap(), 1, false, true).unwrap();
+        let error = bind(first[0].local_addr().unwrap(), 1, false, true).unwrap_err();
         assert!(
             error.to_string().contains("another process listens there"),
             "{error}"
@@ -163,10 +155,10 @@ mod tests {
 
     #[test]
     fn a_listener_can_move_from_every_address_to_one() {
-        let every = bind("0.0.0.0:0".parse().unwrap(), 2, false, FirstWord::Client).unwrap();
+        let every = bind("0.0.0.0:0".parse().unwrap(), 2, false, true).unwrap();
         let port = every[0].local_addr().unwrap().port();
         let one = SocketAddr::from(([127, 0, 0, 1], port));
-        assert!(bind(one, 2, false, FirstWord::Client).is_err());
-        assert_eq!(bind(one, 2, true, FirstWord::Client).unwrap().len(), 2);
+        assert!(bind(one, 2, false, true).is_err());
+        assert_eq!(bind(one, 2, true, true).unwrap().len(), 2);
     }
 }

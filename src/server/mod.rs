@@ -29,8 +29,8 @@ use self::{
     worker::{BoundSocket, Port, Service, Worker},
 };
 use crate::{
-    config::{self, AccessTarget, At, Config, StreamProtocol, StreamTarget},
-    net::{BindError, FirstWord, bind, bind_datagrams},
+    config::{self, AccessTarget, At, Config, StreamProtocol},
+    net::{BindError, bind, bind_datagrams},
     telemetry::{AccessLog, AccessSink, Troubles},
     upstream::Resolver,
 };
@@ -280,13 +280,9 @@ fn ports_for(bind: &[At<SocketAddr>], service: Service) -> impl Iterator<Item = 
 }
 
 fn service_of(stream: &config::Stream) -> Service {
-    let is_heard_first = stream.tls.is_some()
-        || stream.proxy_protocol
-        || matches!(stream.target, StreamTarget::Sni(_));
     match stream.protocol {
         StreamProtocol::Udp => Service::Datagrams,
-        StreamProtocol::Tcp if is_heard_first => Service::Stream(FirstWord::Client),
-        StreamProtocol::Tcp => Service::Stream(FirstWord::Either),
+        StreamProtocol::Tcp => Service::Stream,
     }
 }
 
@@ -316,17 +312,15 @@ fn bind_port(
     count: usize,
     is_ours: bool,
 ) -> Result<(Vec<BoundSocket>, SocketAddr), StartError> {
-    let first_word = match port.service {
-        Service::Http => FirstWord::Client,
-        Service::Stream(first_word) => first_word,
-        Service::Datagrams => {
-            let sockets = bind_datagrams(port.address, count, is_ours)?;
-            let actual = sockets.first().map(std::net::UdpSocket::local_addr);
-            let actual = actual.unwrap_or(Ok(port.address))?;
-            return Ok((sockets.into_iter().map(BoundSocket::Udp).collect(), actual));
-        }
-    };
-    let sockets = bind(port.address, count, is_ours, first_word)?;
+    if port.service == Service::Datagrams {
+        let sockets = bind_datagrams(port.address, count, is_ours)?;
+        let actual = sockets.first().map(std::net::UdpSocket::local_addr);
+        let actual = actual.unwrap_or(Ok(port.address))?;
+        return Ok((sockets.into_iter().map(BoundSocket::Udp).collect(), actual));
+    }
+    // A server behind a stream may be the one that speaks first.
+    let is_silent_at_first = port.service == Service::Http;
+    let sockets = bind(port.address, count, is_ours, is_silent_at_first)?;
     let actual = sockets.first().map(std::net::TcpListener::local_addr);
     let actual = actual.unwrap_or(Ok(port.address))?;
     Ok((sockets.into_iter().map(BoundSocket::Tcp).collect(), actual))
@@ -346,7 +340,7 @@ fn announce(config: &Config, bound: &[Bound]) {
     for (bound, name) in bound.iter().zip(of_listeners.chain(of_streams)) {
         let udp = match bound.configured.service {
             Service::Datagrams => "UDP ",
-            Service::Http | Service::Stream(_) => "",
+            Service::Http | Service::Stream => "",
         };
         tracing::info!("listening on {udp}{}{name}", bound.actual);
     }

@@ -13,7 +13,7 @@ use tokio::{
 use super::snapshot::{CurrentSnapshot, Snapshot};
 use crate::{
     http::{self, Arrival, ClientConnection},
-    net::{Datagrams, FirstWord, Listener, Shared, Stream},
+    net::{Datagrams, Listener, Shared, Stream},
     stream::{self, DatagramPort, StreamArrival, StreamConnection},
     telemetry::{AccessLog, AccessWriter, Troubles},
 };
@@ -51,8 +51,8 @@ pub(super) struct Port {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Service {
     Http,
-    /// Connections are passed on; whether the client has to speak first, the kernel is told when it is bound.
-    Stream(FirstWord),
+    /// Connections are passed on.
+    Stream,
     Datagrams,
 }
 
@@ -258,7 +258,7 @@ impl Life {
                     }
                 })
             }
-            Service::Stream(_) | Service::Datagrams => {
+            Service::Stream | Service::Datagrams => {
                 let context = Rc::clone(&self.contexts.stream);
                 let arrival = StreamArrival { configured, actual };
                 Box::new(move |stream, client| {

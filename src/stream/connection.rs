@@ -95,9 +95,14 @@ impl StreamConnection {
             Some(Ok(known)) => known,
             Some(Err(failure)) => return Box::pin(self.refuse(&failure, &mut journal)).await,
         };
-        let Some((peer, lease)) = self.connect(&known, &mut journal).await else {
+        let connecting = shared.while_wanted(|| true, self.connect(&known, &mut journal));
+        let Some(Some((peer, lease))) = connecting.await else {
             return;
         };
+        if let Some(patience) = forwarder.tcp_user_timeout {
+            self.stream.give_up_unacknowledged_after(patience);
+            peer.give_up_unacknowledged_after(patience);
+        }
         let client = (self.stream.take(), std::mem::take(&mut self.input));
         let peer = (peer, Buffer::default());
         let timer = shared.timers.timer();
@@ -166,7 +171,10 @@ impl StreamConnection {
         let shaking = handshake(stream, input, tls, &self.timer, deadline);
         let troubles = &self.shared.troubles;
         let agreed = shaking.await;
-        let Agreed { identity, .. } = agreed.inspect_err(|_| troubles.handshakes.add(1))?;
+        let Agreed { identity, .. } = agreed.map_err(|no_tls| {
+            troubles.handshakes.add(1);
+            no_tls.reason
+        })?;
         self.shared.buffers.release(&mut self.input);
         let facts = self.stream.tls_facts(identity.as_deref());
         Ok(facts.unwrap_or_default())

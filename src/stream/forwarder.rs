@@ -4,10 +4,13 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
+
+use rustix::process::{Resource, getrlimit};
 
 use crate::{
     config::{
@@ -30,6 +33,8 @@ pub struct Forwarder {
     /// Clients speak TLS, and it ends here.
     pub(super) tls: Option<TlsServer>,
     pub(super) timeouts: StreamTimeouts,
+    /// How long what was sent may be left unacknowledged.
+    pub(super) tcp_user_timeout: Option<Duration>,
     /// Datagrams that a session expects back.
     pub(super) responses: Option<u32>,
     max_sessions: u32,
@@ -91,6 +96,7 @@ impl Forwarder {
             trusted_proxies: stream.trusted_proxies.clone(),
             tls: stream.tls.as_ref().map(TlsServer::new).transpose()?,
             timeouts: stream.timeouts,
+            tcp_user_timeout: stream.tcp_user_timeout,
             responses: stream.responses,
             max_sessions: stream.max_sessions,
             sessions: previous.map_or_else(Arc::default, |known| Arc::clone(&known.sessions)),
@@ -105,17 +111,30 @@ impl Forwarder {
         networks.any(|network| network.contains(&address))
     }
 
-    /// A place for one session more, if there is one.
+    /// A place for one session more, if there is one. Anybody can make sessions, and connections need descriptors, too:
+    /// all streams together have half of those that there are.
     pub(super) fn place(&self) -> Option<Place> {
         let place = Place(Arc::clone(&self.sessions));
-        let before = self.sessions.fetch_add(1, Ordering::Relaxed);
-        (before < self.max_sessions).then_some(place)
+        let of_this = self.sessions.fetch_add(1, Ordering::Relaxed);
+        let of_all = ALL_SESSIONS.fetch_add(1, Ordering::Relaxed);
+        (of_this < self.max_sessions && of_all < most_sessions()).then_some(place)
     }
+}
+
+static ALL_SESSIONS: AtomicU32 = AtomicU32::new(0);
+
+fn most_sessions() -> u32 {
+    static MOST: OnceLock<u32> = OnceLock::new();
+    *MOST.get_or_init(|| {
+        let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        u32::try_from(descriptors / 2).unwrap_or(u32::MAX)
+    })
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+        ALL_SESSIONS.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -84,6 +84,7 @@ impl<'j> Journal<'j> {
     /// An attempt at `peer` begins.
     pub(super) fn begin_attempt(&mut self, peer: &Peer, now: Instant) {
         self.attempt_started = now;
+        self.status = LEFT;
         self.attempts.push(Attempt {
             server: Arc::clone(peer.label()),
             result: AttemptResult::Abandoned,

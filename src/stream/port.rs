@@ -6,8 +6,9 @@ use std::{
     cell::{Cell, RefCell},
     collections::{HashMap, hash_map::Entry},
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 use super::{
     connection::StreamArrival,
     context::Context,
+    forwarder::Forwarder,
     session::{Life, Session},
 };
 use crate::{
@@ -27,32 +29,49 @@ use crate::{
 /// One worker's share of a UDP port.
 #[derive(Debug)]
 pub struct DatagramPort {
-    context: Rc<Context>,
-    arrival: StreamArrival,
     table: Rc<Table>,
 }
+
+/// A client, and which address of ours it has asked, where that is not the only one: its answers come from there.
+pub(super) type Asker = (SocketAddr, Option<IpAddr>);
 
 /// The sessions of one worker's share, and what they have in common.
 #[derive(Debug)]
 pub(super) struct Table {
-    pub(super) shared: Rc<Shared>,
+    pub(super) context: Rc<Context>,
+    pub(super) arrival: StreamArrival,
     pub(super) socket: Datagrams,
     /// Where datagrams are read to: between two waits, nobody keeps any.
     pub(super) batch: RefCell<Batch>,
-    sessions: RefCell<HashMap<SocketAddr, Rc<Session>>>,
+    sessions: RefCell<HashMap<Asker, Rc<Session>>>,
     is_closed: Cell<bool>,
 }
 
 impl Table {
     /// Whether sessions have no future.
     pub(super) fn is_ending(&self) -> bool {
-        self.is_closed.get() || self.shared.drain.is_draining()
+        self.is_closed.get() || self.shared().drain.is_draining()
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.context.shared
+    }
+
+    /// What is configured now.
+    pub(super) fn forwarder(&self) -> Option<Arc<Forwarder>> {
+        let forwarders = &self.context.forwarders;
+        forwarders.forwarder(self.arrival.configured, StreamProtocol::Udp)
+    }
+
+    fn asker(&self, received: &Received<'_>) -> Asker {
+        let to = received.to.filter(|_| self.socket.is_for_every_address());
+        (received.from, to)
     }
 
     /// Forgets `session`, unless its client has another by now.
     pub(super) fn forget(&self, session: &Rc<Session>) {
         let mut sessions = self.sessions.borrow_mut();
-        if let Entry::Occupied(known) = sessions.entry(session.client)
+        if let Entry::Occupied(known) = sessions.entry(session.asker)
             && Rc::ptr_eq(known.get(), session)
         {
             known.remove();
@@ -69,14 +88,13 @@ impl DatagramPort {
         };
         Self {
             table: Rc::new(Table {
-                shared: Rc::clone(&context.shared),
+                context: Rc::clone(context),
+                arrival,
                 socket,
                 batch: RefCell::default(),
                 sessions: RefCell::default(),
                 is_closed: Cell::new(false),
             }),
-            context: Rc::clone(context),
-            arrival,
         }
     }
 
@@ -85,58 +103,58 @@ impl DatagramPort {
         let mut complaint = None;
         loop {
             let arrived = self.table.socket.arrived().await;
-            if let Err(error) = arrived.and_then(|mut arrived| self.receive(&mut arrived))
+            let received = arrived.and_then(|mut arrived| self.receive(&mut arrived));
+            if !matches!(received, Ok(false)) {
+                // However fast they come, everybody else has a turn.
+                tokio::task::yield_now().await;
+            }
+            if let Err(error) = received
                 && complaint.replace(error.kind()) != Some(error.kind())
             {
-                tracing::error!("cannot receive on {}: {error}", self.arrival.actual);
+                tracing::error!("cannot receive on {}: {error}", self.table.arrival.actual);
             }
         }
     }
 
-    /// Passes on what has arrived.
-    fn receive(&self, arrived: &mut Arrived<'_>) -> io::Result<()> {
+    /// Passes on some of what has arrived; says whether there may be more.
+    fn receive(&self, arrived: &mut Arrived<'_>) -> io::Result<bool> {
         let mut batch = self.table.batch.borrow_mut();
-        while arrived.read(&mut batch)? {
-            let now = Instant::now();
-            batch.received().for_each(|one| self.pass_on(&one, now));
-        }
-        Ok(())
+        let is_more = arrived.read(&mut batch)?;
+        let now = Instant::now();
+        batch.received().for_each(|one| self.pass_on(&one, now));
+        Ok(is_more)
     }
 
     /// Has every session end once it is answered.
     pub fn close(self) {
         self.table.is_closed.set(true);
-        self.table.shared.timers.wake_all();
+        self.table.shared().timers.wake_all();
     }
 
     fn pass_on(&self, received: &Received<'_>, now: Instant) {
-        let known = self.table.sessions.borrow().get(&received.from).cloned();
+        let asker = self.table.asker(received);
+        let known = self.table.sessions.borrow().get(&asker).cloned();
         match known {
             Some(session) if !session.is_over() => {
                 session.pass_on(&self.table.socket, received, now);
             }
-            _ => self.begin(received, now),
+            _ => self.begin(asker, received, now),
         }
     }
 
-    fn begin(&self, received: &Received<'_>, now: Instant) {
-        let forwarders = &self.context.forwarders;
-        let Some(forwarder) = forwarders.forwarder(self.arrival.configured, StreamProtocol::Udp)
-        else {
+    fn begin(&self, asker: Asker, received: &Received<'_>, now: Instant) {
+        let Some(forwarder) = self.table.forwarder() else {
             return;
         };
         let Some(place) = forwarder.place() else {
-            return complain_of_crowd(self.arrival.actual);
+            return complain_of_crowd(self.table.arrival.actual);
         };
-        let Some(life) = Life::begin(&self.table, &forwarder, &self.arrival, place, now, received)
-        else {
+        let Some(life) = Life::begin(&self.table, &forwarder, asker, place, now) else {
             return;
         };
         let session = Rc::clone(life.session());
-        self.table
-            .sessions
-            .borrow_mut()
-            .insert(received.from, Rc::clone(&session));
+        let mut sessions = self.table.sessions.borrow_mut();
+        sessions.insert(asker, Rc::clone(&session));
         session.pass_on(&self.table.socket, received, now);
         tokio::task::spawn_local(life.run());
     }
@@ -148,7 +166,7 @@ fn complain_of_crowd(port: SocketAddr) {
     if let Some(others) = COMPLAINTS.due() {
         tracing::warn!(
             others,
-            "UDP {port}: `max_sessions` are open; datagrams of new clients are lost"
+            "UDP {port}: `max_sessions`, or half of the process's descriptors, are in use; datagrams of new clients are lost"
         );
     }
 }

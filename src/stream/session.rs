@@ -4,7 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
     io,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     pin::pin,
     rc::Rc,
     sync::Arc,
@@ -16,41 +16,42 @@ use http::Method;
 use tokio::time::Instant;
 
 use super::{
-    connection::StreamArrival,
     forwarder::{Destination, Forwarder, Place, Target},
     journal::{Journal, write},
-    port::Table,
+    port::{Asker, Table},
 };
 use crate::{
     net::{Arrived, Batch, Datagrams, PeerDatagrams, Received, Timer},
-    telemetry::HeldRecord,
+    telemetry::{HeldRecord, Seldom},
     upstream::{Failure, Lease, PeerId, PickContext, TrySoFar},
 };
 
-/// The most of a first datagram that is kept for another server.
+/// The most of a datagram that is kept for another server.
 const REPEATED: usize = 2 << 10;
-/// How long: a machine says at once that nobody listens.
-const REPEATED_FOR: Duration = Duration::from_secs(1);
+/// How long a server that nothing is heard of may turn out to be none: a machine says at once that nobody listens.
+const VERDICT: Duration = Duration::from_secs(1);
+/// How long a session lasts at most that no server has answered to: anybody can begin one in anybody's name.
+const UNANSWERED: Duration = Duration::from_secs(30);
 /// How long a session that has no future waits for an answer.
 const LAST_CHANCE: Duration = Duration::from_secs(1);
 
 /// What a session's task and its port know of it.
 #[derive(Debug)]
 pub(super) struct Session {
-    pub(super) client: SocketAddr,
-    /// The address of ours that the client knows.
-    to: Option<IpAddr>,
+    pub(super) asker: Asker,
     peer: RefCell<Rc<PeerDatagrams>>,
     started: Instant,
-    /// When something came last from either side, and when from the client.
+    /// When something came last from either side.
     moved: Cell<Instant>,
-    asked: Cell<Instant>,
-    /// Bytes from the client.
+    /// Since when the client waits for an answer, if it does.
+    waits_since: Cell<Option<Instant>>,
+    /// Datagrams and bytes from the client.
+    asked: Cell<u64>,
     received: Cell<u64>,
     /// Whether a server that does not answer is none.
-    awaits_answers: bool,
-    /// What another server is sent, should this one turn out to be none.
-    first: RefCell<Option<Box<[u8]>>>,
+    expects_answers: bool,
+    /// The last datagram, for another server, should this one turn out to be none.
+    last: RefCell<Option<Box<[u8]>>>,
     /// Why the server cannot be sent to.
     failure: Cell<Option<Failure>>,
     is_over: Cell<bool>,
@@ -64,13 +65,12 @@ impl Session {
 
     /// Sends what the client has sent on to the server.
     pub(super) fn pass_on(&self, socket: &Datagrams, received: &Received<'_>, now: Instant) {
-        if now.duration_since(self.started) > REPEATED_FOR && !self.awaits_answers {
-            self.first.take();
-        }
         self.moved.set(now);
-        self.asked.set(now);
+        self.waits_since.set(self.waits_since.get().or(Some(now)));
+        self.asked.set(self.asked.get() + received.count());
         let bytes = received.bytes.len() as u64;
         self.received.set(self.received.get() + bytes);
+        self.keep(received, now);
         match socket.send_to(&self.peer.borrow(), received) {
             Ok(()) => {}
             // What there is no room for is lost, as datagrams are; and so is one that is too long for the way.
@@ -81,6 +81,14 @@ impl Session {
                 self.waker.borrow().wake_by_ref();
             }
         }
+    }
+
+    /// Keeps a datagram for as long as its server may turn out to be none.
+    fn keep(&self, received: &Received<'_>, now: Instant) {
+        let is_undecided = self.expects_answers || now.duration_since(self.started) < VERDICT;
+        let is_short = received.count() == 1 && received.bytes.len() <= REPEATED;
+        let kept = (is_undecided && is_short).then(|| received.bytes.into());
+        self.last.replace(kept);
     }
 }
 
@@ -106,7 +114,6 @@ pub(super) struct Life {
     table: Rc<Table>,
     forwarder: Arc<Forwarder>,
     destination: Arc<Destination>,
-    arrival: StreamArrival,
     session: Rc<Session>,
     lease: Lease,
     tried: Vec<PeerId>,
@@ -114,58 +121,58 @@ pub(super) struct Life {
     /// Datagrams and bytes from the server.
     answers: u64,
     sent: u64,
+    /// Whether the server's health knows that it is there.
+    is_judged: bool,
+    /// Whether the server is not one of the pool's any more.
+    is_obsolete: bool,
     _place: Place,
 }
 
 impl Life {
-    /// A session of the client that has sent `received`, which is not sent on yet. `None`: there is no server.
+    /// A session of `asker`, to whose server nothing has been sent yet. `None`: there is no server.
     pub(super) fn begin(
         table: &Rc<Table>,
         forwarder: &Arc<Forwarder>,
-        arrival: &StreamArrival,
+        asker: Asker,
         place: Place,
         now: Instant,
-        received: &Received<'_>,
     ) -> Option<Self> {
         let Target::Pool(destination) = &forwarder.target else {
             return None;
         };
-        let client = received.from.ip().to_canonical();
+        let client = asker.0.ip().to_canonical();
         let mut tried = Vec::new();
         let Some((lease, peer)) = choose(destination, client, &mut tried, now) else {
-            let shared = &table.shared;
-            let mut journal = Journal::new(shared, forwarder, received.from, arrival.actual);
-            journal.is_for(destination);
-            journal.ends_with(502);
+            note_loss(table, forwarder, destination, asker);
             return None;
         };
-        let may_be_repeated = received.count() == 1 && received.bytes.len() <= REPEATED;
         let session = Session {
-            client: received.from,
-            to: received.to,
+            asker,
             peer: RefCell::new(Rc::new(peer)),
             started: now,
             moved: Cell::new(now),
-            asked: Cell::new(now),
+            waits_since: Cell::new(None),
+            asked: Cell::new(0),
             received: Cell::new(0),
-            awaits_answers: forwarder.responses.is_some(),
-            first: RefCell::new(may_be_repeated.then(|| received.bytes.into())),
+            expects_answers: forwarder.responses.is_some(),
+            last: RefCell::new(None),
             failure: Cell::new(None),
             is_over: Cell::new(false),
             waker: RefCell::new(Waker::noop().clone()),
         };
-        table.shared.drain.enter();
+        table.shared().drain.enter();
         Some(Self {
             table: Rc::clone(table),
             forwarder: Arc::clone(forwarder),
             destination: Arc::clone(destination),
-            arrival: *arrival,
             session: Rc::new(session),
             lease,
             tried,
-            timer: table.shared.timers.timer(),
+            timer: table.shared().timers.timer(),
             answers: 0,
             sent: 0,
+            is_judged: false,
+            is_obsolete: false,
             _place: place,
         })
     }
@@ -178,8 +185,8 @@ impl Life {
     pub(super) async fn run(mut self) {
         let table = Rc::clone(&self.table);
         let forwarder = Arc::clone(&self.forwarder);
-        let client = self.session.client;
-        let mut journal = Journal::new(&table.shared, &forwarder, client, self.arrival.actual);
+        let (client, port) = (self.session.asker.0, table.arrival.actual);
+        let mut journal = Journal::new(table.shared(), &forwarder, client, port);
         journal.is_for(&self.destination);
         loop {
             journal.begin_attempt(self.lease.peer(), Instant::now());
@@ -201,7 +208,7 @@ impl Life {
     fn end(&mut self, line: Option<Box<HeldRecord>>) {
         if let Some(mut line) = line {
             let received = self.session.received.get();
-            write(&self.table.shared, &mut line, self.sent, received);
+            write(self.table.shared(), &mut line, self.sent, received);
         }
     }
 
@@ -214,13 +221,17 @@ impl Life {
         let peer = Rc::clone(&self.session.peer.borrow());
         while let Some(mut arrived) = self.wait(&table, &peer).await? {
             let mut batch = table.batch.borrow_mut();
-            while arrived
-                .read(&mut batch)
-                .map_err(|error| unreachable(&error))?
-            {
-                if self.pass_back(&batch) {
-                    return Ok(());
-                }
+            let is_more = match arrived.read(&mut batch) {
+                Err(error) if is_of_the_datagram(&error) => false,
+                read => read.map_err(|error| unreachable(&error))?,
+            };
+            if self.pass_back(&batch) {
+                return Ok(());
+            }
+            drop(batch);
+            if is_more {
+                // However fast they come, everybody else has a turn.
+                tokio::task::yield_now().await;
             }
         }
         Ok(())
@@ -228,7 +239,7 @@ impl Life {
 
     /// Waits for answers; `None` when the session is over.
     async fn wait<'p>(
-        &self,
+        &mut self,
         table: &'p Table,
         peer: &'p PeerDatagrams,
     ) -> Result<Option<Arrived<'p>>, Failure> {
@@ -249,44 +260,94 @@ impl Life {
 
     /// Sends answers on; says whether the client expects no more.
     fn pass_back(&mut self, batch: &Batch) -> bool {
-        let session = &self.session;
-        let now = Instant::now();
-        session.moved.set(now);
-        if self.answers == 0 {
-            self.lease.succeeded(now);
-            session.first.take();
-        }
-        let expected = self.forwarder.responses.map_or(u64::MAX, u64::from);
+        let (now, before) = (Instant::now(), self.answers);
+        let expected = self.expected();
         for received in batch.received() {
             self.answers += received.count();
-            let socket = &self.table.socket;
+            let (client, asked) = self.session.asker;
+            let sent = self.table.socket.send(client, asked, &received);
             // What there is no room for is lost, as datagrams are.
-            if socket.send(session.client, session.to, &received).is_ok() {
+            if sent.is_ok() {
                 self.sent += received.bytes.len() as u64;
             }
             if self.answers >= expected {
-                return true;
+                break;
             }
         }
-        false
+        if self.answers > before {
+            let session = &self.session;
+            session.moved.set(now);
+            session.waits_since.set(None);
+            session.last.take();
+            self.judge(now);
+        }
+        self.answers >= expected
     }
 
-    fn poll_limits(&self, cx: &mut TaskContext<'_>) -> Poll<Result<(), Failure>> {
-        let session = &self.session;
-        if self.table.is_ending() {
-            let is_answered = session.moved.get() > session.asked.get();
-            let until = session.asked.get() + LAST_CHANCE;
-            if is_answered || self.timer.poll_passed(cx, until).is_ready() {
-                return Poll::Ready(Ok(()));
-            }
-            return Poll::Pending;
-        }
-        let idle = session.moved.get() + self.forwarder.timeouts.idle;
-        let is_silent = self.forwarder.responses.is_some() && self.answers == 0;
-        self.timer.poll_passed(cx, idle).map(|()| match is_silent {
-            true => Err(Failure::NO_RESPONSE),
-            false => Ok(()),
+    /// How many answers there are to be, to all that was asked (nginx `proxy_responses`).
+    fn expected(&self) -> u64 {
+        let each = self.forwarder.responses.map(u64::from);
+        each.map_or(u64::MAX, |each| {
+            each.saturating_mul(self.session.asked.get())
         })
+    }
+
+    /// The server is there.
+    fn judge(&mut self, now: Instant) {
+        if !std::mem::replace(&mut self.is_judged, true) {
+            self.lease.succeeded(now);
+        }
+    }
+
+    fn poll_limits(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), Failure>> {
+        let session = Rc::clone(&self.session);
+        self.follow();
+        let is_over = self.table.is_ending() || self.is_obsolete;
+        let waits_since = session.waits_since.get();
+        if is_over {
+            let until = waits_since.map(|since| since + LAST_CHANCE);
+            let is_heard = until.is_none_or(|until| self.timer.poll_passed(cx, until).is_ready());
+            return if is_heard {
+                Poll::Ready(Ok(()))
+            } else {
+                Poll::Pending
+            };
+        }
+        let idle = self.forwarder.timeouts.idle;
+        if let (true, Some(since)) = (session.expects_answers, waits_since) {
+            let late = self.timer.poll_passed(cx, since + idle);
+            return late.map(|()| Err(Failure::NO_RESPONSE));
+        }
+        // One that only listens is there if nobody says otherwise.
+        if !self.is_judged && !session.expects_answers {
+            let verdict = session.started + VERDICT;
+            if self.timer.poll_passed(cx, verdict).is_ready() {
+                self.judge(Instant::now());
+            }
+        }
+        let idle = if self.answers == 0 {
+            idle.min(UNANSWERED)
+        } else {
+            idle
+        };
+        let over = self.timer.poll_passed(cx, session.moved.get() + idle);
+        over.map(Ok)
+    }
+
+    /// Follows a reload: a session has nothing that would be lost with another server.
+    fn follow(&mut self) {
+        let Some(current) = self.table.forwarder() else {
+            self.is_obsolete = true;
+            return;
+        };
+        if Arc::ptr_eq(&current, &self.forwarder) {
+            return;
+        }
+        if let Target::Pool(destination) = &current.target {
+            self.is_obsolete = !destination.pool.uses(self.lease.peer());
+            self.destination = Arc::clone(destination);
+        }
+        self.forwarder = current;
     }
 
     /// Sends another server what the first has not heard; `false` if there is nothing to send, or nobody to send it to.
@@ -297,20 +358,22 @@ impl Life {
             elapsed: now.duration_since(self.session.started),
             replayable: true,
         };
-        let Some(first) = self.session.first.borrow().clone() else {
+        let Some(last) = self.session.last.borrow().clone() else {
             return false;
         };
         if self.table.is_ending() || !self.destination.retry.allows(failure, &Method::GET, so_far) {
             return false;
         }
-        let client = self.session.client.ip().to_canonical();
+        let client = self.session.asker.0.ip().to_canonical();
         let chosen = choose(&self.destination, client, &mut self.tried, now);
         let Some((lease, peer)) = chosen else {
             return false;
         };
         // That it cannot be sent, the next poll hears; and this server has its own time to answer.
-        let _ = peer.send(&first);
+        let _ = peer.send(&last);
         self.session.moved.set(now);
+        self.session.waits_since.set(Some(now));
+        self.is_judged = false;
         self.lease = lease;
         self.session.peer.replace(Rc::new(peer));
         true
@@ -321,7 +384,17 @@ impl Drop for Life {
     fn drop(&mut self) {
         self.session.is_over.set(true);
         self.table.forget(&self.session);
-        self.table.shared.drain.leave();
+        self.table.shared().drain.leave();
+    }
+}
+
+/// Writes the line of a datagram for which there was no server: one now and then, for there may be thousands in a second.
+fn note_loss(table: &Table, forwarder: &Forwarder, destination: &Arc<Destination>, asker: Asker) {
+    static LINES: Seldom = Seldom::new(Duration::from_secs(1));
+    if LINES.due().is_some() {
+        let mut journal = Journal::new(table.shared(), forwarder, asker.0, table.arrival.actual);
+        journal.is_for(destination);
+        journal.ends_with(502);
     }
 }
 

@@ -127,6 +127,8 @@ impl Drop for Lease {
 fn complain_of_shortage(reason: &str) {
     static COMPLAINTS: Seldom = Seldom::new(Duration::from_secs(10));
     if COMPLAINTS.due().is_some() {
-        tracing::error!("cannot connect to servers: {reason}; requests are answered 503");
+        tracing::error!(
+            "cannot connect to servers: {reason}; requests are answered 503, streams closed"
+        );
     }
 }

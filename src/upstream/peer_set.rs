@@ -79,7 +79,7 @@ impl Light {
                 format!(" until {}", time_of_day_in(lasting))
             });
             tracing::error!(
-                "pool {}: no live server{until}; its routes answer 502",
+                "pool {}: no live server{until}; what is for it is answered 502, or closed",
                 self.pool
             );
         }

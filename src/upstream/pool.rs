@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 
 use super::{
     lease::Lease,
+    peer::Peer,
     peer_set::{Light, PeerSet, PickContext},
     resolve::Resolver,
     transport::Transport,
@@ -89,6 +90,13 @@ impl Pool {
             );
             self.set.store(Arc::new(next));
         }
+    }
+
+    /// Whether `peer` is one of its peers that may be used.
+    pub fn uses(&self, peer: &Peer) -> bool {
+        let set = self.set.load();
+        set.members()
+            .any(|member| member.peer.id() == peer.id() && !member.down)
     }
 
     /// Chooses a peer and counts the request as in flight there.

@@ -13,13 +13,13 @@ use tokio::time::Instant;
 
 use super::lease::{InFlight, Lease};
 use crate::{
-    net::{Relay, Shared, Side, Stream},
+    net::{Relay, Shared, Side},
     telemetry::HeldRecord,
 };
 
 /// A relay that counts at its peer and at its worker, and writes an access line when it is dropped.
 pub struct Tunnel<C: Side> {
-    relay: Relay<C, Stream>,
+    relay: Relay<C>,
     shared: Rc<Shared>,
     line: Option<Box<HeldRecord>>,
     _place: InFlight,
@@ -29,7 +29,7 @@ impl<C: Side> Tunnel<C> {
     /// A tunnel through `relay` to the peer that `lease` is for.
     pub fn new(
         shared: &Rc<Shared>,
-        relay: Relay<C, Stream>,
+        relay: Relay<C>,
         lease: Lease,
         line: Option<Box<HeldRecord>>,
     ) -> Self {

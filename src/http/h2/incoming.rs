@@ -53,7 +53,17 @@ impl Incoming {
 
     /// Drops the first `n` bytes of it, and lets the sender send as many more.
     pub(in super::super) fn consume(&mut self, n: usize) {
+        self.take(n);
+        self.allow(n);
+    }
+
+    /// Drops the first `n` bytes of it, which still count against the sender.
+    pub(in super::super) fn take(&mut self, n: usize) {
         self.chunk.advance(n);
+    }
+
+    /// Lets the sender send `n` bytes more, of those that were taken.
+    pub(in super::super) fn allow(&mut self, n: usize) {
         // It fails only on a stream that is gone, where nobody is left to be told.
         let _ = self.stream.flow_control().release_capacity(n);
     }

@@ -5,7 +5,6 @@ use std::{
     cell::RefCell,
     io,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use super::{Incoming, Outgoing};
@@ -38,8 +37,16 @@ impl Side for StreamSide {
         ready!(input.poll_more(cx)).map_err(|_| io::ErrorKind::ConnectionReset)?;
         let n = input.data().len().min(space.len());
         space[..n].copy_from_slice(&input.data()[..n]);
-        input.consume(n);
+        input.take(n);
         Poll::Ready(Ok(n))
+    }
+
+    fn delivered(&self, n: usize) {
+        self.input.borrow_mut().allow(n);
+    }
+
+    fn poll_broken(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.output.borrow_mut().poll_reset(cx)
     }
 
     fn poll_write(
@@ -49,16 +56,16 @@ impl Side for StreamSide {
         timer: &Timer,
     ) -> Poll<io::Result<usize>> {
         let sent = self.output.borrow_mut().poll_send(cx, bytes, false, timer);
-        sent.map_err(|_| io::ErrorKind::BrokenPipe.into())
+        sent.map_err(|_| io::ErrorKind::ConnectionReset.into())
     }
 
-    fn shutdown(&self) {
+    fn shutdown(&self, is_whole: bool) {
+        if !is_whole {
+            return self.reset();
+        }
         // It fails only on a stream that is gone.
         let _ = self.output.borrow_mut().finish(None);
     }
-
-    /// Its connection is watched as a whole.
-    fn watch(&self, _: Duration) {}
 
     fn reset(&self) {
         self.output.borrow_mut().reset(h2::Reason::CANCEL);

@@ -155,9 +155,10 @@ impl RequestHead {
         if target.len() > limits.uri {
             return Err(URI_TOO_LONG);
         }
-        // What is a CONNECT in HTTP/2 was a GET before.
+        // What is a CONNECT in HTTP/2 was a GET before. Other protocols than WebSocket, servers of HTTP/1.1 have no part in.
         let method = match (method, protocol) {
-            (Method::CONNECT, Some(_)) => Method::GET,
+            (Method::CONNECT, Some("websocket")) => Method::GET,
+            (Method::CONNECT, Some(_)) => return Err(UNKNOWN_PROTOCOL),
             (method, None) => method,
             (_, Some(_)) => return Err(bad("invalid :protocol")),
         };
@@ -237,6 +238,9 @@ pub(in super::super) fn check_method(method: &Method) -> Result<(), HttpError> {
     }
     Ok(())
 }
+
+const UNKNOWN_PROTOCOL: HttpError =
+    HttpError::client(StatusCode::NOT_IMPLEMENTED, "unknown :protocol");
 
 pub(in super::super) const URI_TOO_LONG: HttpError =
     HttpError::client(StatusCode::URI_TOO_LONG, "request target too long");

@@ -34,7 +34,7 @@ use tokio::{
 pub(super) use self::socket::{Moved, Socket};
 use self::stall::Stall;
 use super::{
-    socket::has_news,
+    socket::{KEEPALIVE, has_news},
     timer::{Deadline, Timer},
     tls::session::Session,
 };
@@ -257,6 +257,37 @@ impl Stream {
         self.say_goodbye();
         // The connection is given up either way; an error changes nothing.
         let _ = self.with_options(|socket| socket.shutdown(Shutdown::Write));
+    }
+
+    /// The same where there would have been more to say: inside TLS that is not called an end.
+    pub fn shutdown_without_a_word(&self) {
+        if let Some(tls) = &self.tls {
+            tls.borrow_mut().is_done = true;
+        }
+        self.shutdown();
+    }
+
+    /// Whether the connection is broken, asked of the kernel.
+    pub fn has_failed(&self) -> bool {
+        let failed = |socket: SockRef<'_>| !matches!(socket.take_error(), Ok(None));
+        match &*self.socket.borrow() {
+            Socket::Watched(tcp) => failed(SockRef::from(tcp)),
+            Socket::Fresh(tcp) => failed(SockRef::from(tcp)),
+            Socket::Lost => true,
+        }
+    }
+
+    /// Has the kernel ask whether the other side is there when it is silent, and give it up if it is not.
+    pub fn ask_whether_alive(&self) {
+        // A system that refuses notices when something is written.
+        let _ = self.with_options(|socket| socket.set_tcp_keepalive(&KEEPALIVE));
+    }
+
+    /// Has the kernel give the connection up when what was written is not taken for so long (TCP_USER_TIMEOUT). That
+    /// also ends one whose other side is there, but does not read.
+    pub fn give_up_unacknowledged_after(&self, patience: Duration) {
+        // A system that knows no such thing waits as long as it always does.
+        let _ = self.with_options(|socket| socket.set_tcp_user_timeout(Some(patience)));
     }
 
     /// Makes closing the connection a reset, so that the other side cannot take what it has for the whole.

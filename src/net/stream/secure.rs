@@ -116,7 +116,7 @@ impl Stream {
     }
 
     /// Writes `bytes`, as far as the socket takes them at once.
-    pub(in super::super) async fn write_now(&self, bytes: &[u8]) {
+    pub async fn write_now(&self, bytes: &[u8]) {
         poll_fn(|cx| Poll::Ready(self.poll_write(cx, bytes, &[]).is_ready())).await;
     }
 }

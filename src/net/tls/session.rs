@@ -90,6 +90,10 @@ impl Session {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
+            if self.is_ended && self.began_in_the_clear() {
+                // Whoever speaks something else is told in that, and not by an alert.
+                return Poll::Ready(Err(self.end()));
+            }
             ready!(self.poll_flush(socket, cx))?;
             if !self.connection.is_handshaking() {
                 return Poll::Ready(Ok(()));

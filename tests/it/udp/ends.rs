@@ -94,12 +94,23 @@ async fn a_session_is_over_after_its_responses() {
 }
 
 #[tokio::test]
-async fn a_session_with_two_responses_lasts_for_two() {
-    let (_a, _b, _proxy, addr) = before_two("responses = 2", "").await;
+async fn a_session_with_two_responses_lasts_for_two_to_each_question() {
+    let (a, b) = (Datagrams::bind().await, Datagrams::bind().await);
+    let servers = [a.server(), b.server()];
+    let (_proxy, addr) = start(&udp("responses = 2", &servers, "")).await;
     let client = Datagrams::bind().await;
-    for (text, expected) in [("1", "a1"), ("2", "a2"), ("3", "b3"), ("4", "b4")] {
-        assert_eq!(client.ask_text(text, addr).await, expected);
+    client.send("1", addr).await;
+    client.send("2", addr).await;
+    for _ in 0..2 {
+        let (_, session) = a.receive().await;
+        a.send("first", session).await;
+        a.send("second", session).await;
     }
+    for expected in ["first", "second", "first", "second"] {
+        assert_eq!(client.receive().await.0, expected.as_bytes());
+    }
+    client.send("3", addr).await;
+    assert_eq!(b.receive().await.0, b"3");
 }
 
 #[tokio::test]
@@ -207,14 +218,14 @@ async fn beyond_max_sessions_new_clients_wait_and_old_ones_go_on() {
 // === reloads, and the end ===
 
 #[tokio::test]
-async fn a_session_outlives_a_reload() {
+async fn a_session_outlives_a_reload_that_leaves_its_server() {
     let (a, b, mut proxy, addr) = before_two("", "").await;
     let client = Datagrams::bind().await;
     assert_eq!(client.ask_text("1", addr).await, "a1");
     proxy.reload(&udp("", &[a.server(), b.server()], "")).await;
     assert_eq!(client.ask_text("2", addr).await, "a2");
     proxy.reload(&udp("", &[b.server()], "")).await;
-    assert_eq!(client.ask_text("3", addr).await, "a3");
+    assert_eq!(client.ask_text("3", addr).await, "b3");
     assert_eq!(a.sessions(), 1);
     let other = Datagrams::bind().await;
     assert_eq!(other.ask_text("4", addr).await, "b4");
