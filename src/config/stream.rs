@@ -39,7 +39,8 @@ pub struct Stream {
     /// How long either side may leave unacknowledged what it was sent (TCP_USER_TIMEOUT, HAProxy `tcp-ut`); `None`: as
     /// long as the kernel tries. It also ends a connection to somebody who is there and does not read.
     pub tcp_user_timeout: Option<Duration>,
-    /// Datagrams that a session of UDP expects back, after which it is over (nginx `proxy_responses`).
+    /// Datagrams that a session of UDP expects back for each that its client sends, after which it is over (nginx
+    /// `proxy_responses`).
     pub responses: Option<u32>,
     /// Sessions of UDP at a time.
     pub max_sessions: u32,

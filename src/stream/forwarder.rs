@@ -35,7 +35,7 @@ pub struct Forwarder {
     pub(super) timeouts: StreamTimeouts,
     /// How long what was sent may be left unacknowledged.
     pub(super) tcp_user_timeout: Option<Duration>,
-    /// Datagrams that a session expects back.
+    /// Datagrams that a session expects back for each of its client's.
     pub(super) responses: Option<u32>,
     max_sessions: u32,
     /// Sessions that there are, of all workers, and over every reload.

@@ -305,7 +305,7 @@ impl Life<'_> {
     fn note_error(&mut self, error: &h2::Error) {
         let is_flood = error.reason() == Some(Reason::ENHANCE_YOUR_CALM) && !error.is_remote();
         if is_flood && self.ending != Ending::Abrupt {
-            self.note_flood("header blocks or resets without end");
+            self.note_flood("header blocks, empty frames or resets without end");
             self.ending = Ending::Abrupt;
         } else if !error.is_io() {
             self.ending = Ending::Abrupt;
