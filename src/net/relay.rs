@@ -20,6 +20,8 @@ use super::{
 
 /// How long the sides may take to end once they were told to.
 const LAST_CHANCE: Duration = Duration::from_secs(1);
+/// How often it is looked within the time that a relay may be idle whether it is: it ends so much later at most.
+const LOOKS: u32 = 8;
 /// How often it is looked whether a side is still there that has said its last and is sent nothing.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -99,7 +101,10 @@ pub struct Relay<C: Side> {
     back: Flow,
     timer: Timer,
     idle: Duration,
-    moved: Instant,
+    /// Since when nothing has moved, when that is looked at next, and how much had moved when it was last.
+    quiet_since: Instant,
+    looks_at: Instant,
+    seen: u64,
     /// When the sides are told to end, or have been.
     ending: Ending,
 }
@@ -149,6 +154,7 @@ impl<C: Side> Relay<C> {
             buffer,
             ..Flow::default()
         };
+        let now = Instant::now();
         // As listeners have it for clients.
         peer.0.ask_whether_alive();
         Self {
@@ -158,7 +164,9 @@ impl<C: Side> Relay<C> {
             back: flow(peer.1),
             timer,
             idle,
-            moved: Instant::now(),
+            quiet_since: now,
+            looks_at: now + idle / LOOKS,
+            seen: 0,
             ending: Ending::No,
         }
     }
@@ -175,7 +183,6 @@ impl<C: Side> Relay<C> {
 
     /// Moves bytes; ready once both sides have ended, one has broken, or nothing has moved for too long.
     pub fn poll(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<()> {
-        let moved = self.forth.bytes + self.back.bytes;
         let (client, peer, timer) = (&self.client, &self.peer, &self.timer);
         let forth = self.forth.poll(cx, client, peer, &shared.buffers, timer);
         // What broke the one way must not look like an end the other way.
@@ -191,8 +198,6 @@ impl<C: Side> Relay<C> {
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(()),
             (Poll::Pending, _) | (_, Poll::Pending) => {}
         }
-        let now = (moved != self.forth.bytes + self.back.bytes).then(Instant::now);
-        self.moved = now.unwrap_or(self.moved);
         self.poll_half(cx)
             .map_or_else(|| self.poll_limits(cx, shared), Poll::Ready)
     }
@@ -240,7 +245,23 @@ impl<C: Side> Relay<C> {
         if let Ending::Until(time) = self.ending {
             return self.timer.poll_passed(cx, time);
         }
-        self.timer.poll_passed(cx, self.moved + self.idle)
+        self.poll_idle(cx)
+    }
+
+    /// Ready once nothing has moved for too long. No clock is read when something moves: it is looked now and then whether
+    /// anything has.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.timer.poll_passed(cx, self.looks_at));
+            let now = Instant::now();
+            let moved = self.forth.bytes + self.back.bytes;
+            if std::mem::replace(&mut self.seen, moved) != moved {
+                self.quiet_since = now;
+            } else if now >= self.quiet_since + self.idle {
+                return Poll::Ready(());
+            }
+            self.looks_at = now + self.idle / LOOKS;
+        }
     }
 
     /// Tells both sides that it is over; one that has not taken everything must not take what it has for that.

@@ -1,6 +1,7 @@
 //! Connections that are passed on without a look inside: every byte, both ends, a reset.
 
 mod balancing;
+mod breaking;
 mod ending;
 mod failing;
 mod logs;

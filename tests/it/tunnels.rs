@@ -1,5 +1,6 @@
 //! Upgrades: after a 101 lbd carries bytes, both ways and whatever they are, until both sides have ended.
 
+mod breaking;
 mod closing;
 mod drain;
 mod extended;

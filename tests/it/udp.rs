@@ -3,6 +3,7 @@
 
 mod ends;
 mod logs;
+mod turning;
 
 use std::net::SocketAddr;
 
@@ -120,6 +121,20 @@ async fn the_answer_comes_from_the_address_that_was_asked() {
         let client = Datagrams::bind().await;
         // It looks at where the answer comes from.
         assert_eq!(client.ask_text("x", addr).await, "ax");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_asks_two_addresses_is_answered_from_each() {
+    let echo = Echo::start("a").await;
+    let text = stream_at("0.0.0.0:0", "protocol = \"udp\"", &[echo.server()], "");
+    let (_proxy, addr) = start(&text).await;
+    let client = Datagrams::bind().await;
+    for _ in 0..3 {
+        for asked in [[127, 0, 0, 1], [127, 0, 0, 2]] {
+            let asked = SocketAddr::from((asked, addr.port()));
+            assert_eq!(client.ask_text("x", asked).await, "ax");
+        }
     }
 }
 

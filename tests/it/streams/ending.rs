@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::support::backend::Backend;
 use crate::support::plain::{Door, Plain};
 use crate::support::proxy::{Proxy, file};
 use crate::support::streams::{addr, pool, start, stream};
@@ -82,6 +83,20 @@ async fn a_client_that_never_says_where_it_wants_to_go_is_not_waited_for() {
     let took = begin.elapsed();
     assert!(took < Duration::from_secs(3), "{took:?}");
     silent.is_closed().await;
+}
+
+#[tokio::test]
+async fn a_client_for_which_no_server_is_found_yet_is_not_waited_for() {
+    let hangs = Backend::never_accepts().await;
+    let (proxy, addr) = start(&stream("", &[hangs.server()], "")).await;
+    let mut client = Plain::connect(addr).await;
+    // Accepted after it.
+    assert_eq!(proxy.get("/").await.status, 404);
+    let begin = Instant::now();
+    proxy.shutdown(None).await;
+    let took = begin.elapsed();
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    client.is_closed().await;
 }
 
 // === one after the other ===

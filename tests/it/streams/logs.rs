@@ -109,18 +109,33 @@ async fn when_every_server_hangs_the_line_says_504() {
     assert!(line.contains("results=\"connect timeout\""), "{line}");
 }
 
-#[tokio::test]
-async fn when_the_client_leaves_before_a_server_is_found_the_line_says_499() {
-    let hangs = Backend::never_accepts().await;
-    let (log, proxy) = logging("", &stream("", &[hangs.server()], "")).await;
+/// The line of a client that leaves while these servers are tried.
+async fn left(servers: &[String]) -> String {
+    let (log, proxy) = logging("", &stream("", servers, "")).await;
     let client = Plain::connect(addr(&proxy)).await;
     // Answered after that was accepted.
     assert_eq!(proxy.get("/").await.status, 404);
     client.reset();
-    let lines = lines(&log, 2).await;
-    let line = lines.iter().find(|line| line.contains("\"TCP "));
-    let line = line.expect("a line of the connection");
+    let mut lines = lines(&log, 2).await.into_iter();
+    let line = lines.find(|line| line.contains("\"TCP "));
+    line.expect("a line of the connection")
+}
+
+#[tokio::test]
+async fn when_the_client_leaves_before_a_server_is_found_the_line_says_499() {
+    let hangs = Backend::never_accepts().await;
+    let line = left(&[hangs.server()]).await;
     assert!(line.contains("\" 499 0 "), "{line}");
+    assert!(line.contains("results=\"client left\""), "{line}");
+}
+
+#[tokio::test]
+async fn when_the_client_leaves_after_a_server_has_failed_the_line_says_499_too() {
+    let (dead, hangs) = (Backend::refuses(), Backend::never_accepts().await);
+    let line = left(&[dead.server(), hangs.server()]).await;
+    assert!(line.contains("\" 499 0 "), "{line}");
+    let results = "results=\"connection refused, client left\"";
+    assert!(line.contains(results), "{line}");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! TLS that ends at lbd: inside it is as in clear text.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -130,6 +131,28 @@ async fn each_side_can_end_and_still_listen() {
 }
 
 #[tokio::test]
+async fn a_client_that_ends_without_a_word_has_said_everything() {
+    let Through {
+        _proxy,
+        mut client,
+        mut server,
+    } = Through::new().await;
+    let sent = long(300_000);
+    let leaving = async {
+        client.write_all(&sent).await?;
+        client.flush().await?;
+        // No close_notify, as many have it.
+        let (mut tcp, _) = client.into_inner();
+        tcp.shutdown().await?;
+        Ok::<_, io::Error>(tcp)
+    };
+    let leaving = wait::within("the client's part", leaving);
+    let (left, asked) = tokio::join!(leaving, server.rest());
+    left.expect("the proxy takes everything");
+    assert!(asked == sent, "{} bytes came to the server", asked.len());
+}
+
+#[tokio::test]
 async fn the_stream_chooses_among_the_protocols_that_the_client_offers() {
     let (authority, identity) = certified();
     let backend = Backend::start(greets("a")).await;
@@ -207,8 +230,11 @@ async fn clear_text_reaches_no_server() {
     let (log, proxy) = logging("", &text).await;
     let mut client = Raw::connect(addr(&proxy)).await;
     client.send(get("/")).await;
-    // An alert may come, but not the server's greeting.
-    assert_ne!(client.rest().await, b"a");
+    // An alert may come, but neither the server's greeting nor a page.
+    let rest = client.rest().await;
+    assert_ne!(rest, b"a");
+    let text = String::from_utf8_lossy(&rest);
+    assert!(!text.contains("HTTP"), "{text:?}");
     let line = line(&log).await;
     assert!(line.contains("\" 400 "), "{line}");
 }

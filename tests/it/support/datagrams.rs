@@ -24,6 +24,11 @@ impl Datagrams {
         Self(UdpSocket::bind((ip, 0)).await.expect("a port"))
     }
 
+    /// Where nobody is any more.
+    pub(crate) async fn bind_again(addr: SocketAddr) -> Self {
+        Self(UdpSocket::bind(addr).await.expect("the port is free"))
+    }
+
     /// A port from which nothing ever comes but "port unreachable", and which nobody else gets meanwhile: the socket
     /// there is for datagrams of one other socket only.
     pub(crate) async fn unreachable() -> Self {

@@ -4,10 +4,12 @@
 //! HTTP/2.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::client::request;
@@ -41,6 +43,13 @@ impl Line {
         let stream: &TcpStream = self.writer.as_ref();
         stream.set_zero_linger().expect("a connection of our own");
         self.writer.forget();
+    }
+
+    /// The connection breaks, which the kernel knows though nobody reads or writes.
+    pub(crate) async fn breaks(&self) {
+        let stream: &TcpStream = self.writer.as_ref();
+        let is_broken = || !matches!(stream.take_error(), Ok(None));
+        wait::until("the connection breaks", is_broken).await;
     }
 }
 
@@ -111,6 +120,13 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Line<R, W> {
         nothing(&rest.expect("an end, and no error"));
     }
 
+    /// The other side breaks off, whatever it has said before: it does not end.
+    pub(crate) async fn is_reset(&mut self) {
+        let rest = wait::within("the end of the connection", self.reader.rest()).await;
+        let length = rest.map(|rest| rest.len());
+        assert!(length.is_err(), "an end after {length:?} bytes");
+    }
+
     /// The connection is over, in whichever way: nothing comes any longer, and nothing is taken.
     pub(crate) async fn is_cut(&mut self) {
         let rest = wait::within("the end of the connection", self.reader.rest()).await;
@@ -143,6 +159,20 @@ fn nothing(rest: &[u8]) {
         "unexpected bytes: {:?}",
         String::from_utf8_lossy(rest)
     );
+}
+
+/// Says bytes until nobody takes any more of them, and gives their number; they are those of a [`long_body`].
+pub(crate) async fn fill(writer: &mut (impl AsyncWrite + Unpin), kind: u8) -> usize {
+    let period = long_body(kind, PERIOD);
+    let mut length = 0;
+    loop {
+        let piece = &period[length % PERIOD..];
+        // Whoever takes nothing for so long is full; if it was merely slow, the test is easier than it should be.
+        match timeout(Duration::from_millis(200), writer.write(piece)).await {
+            Ok(taken) => length += taken.expect("the other side takes what is said"),
+            Err(_) => return length,
+        }
+    }
 }
 
 /// The key of [`upgrade`], and what a server makes of it (RFC 6455 section 1.3).
@@ -181,7 +211,7 @@ pub(crate) fn switching_to(protocol: &str, fields: &str) -> String {
 }
 
 /// After so many bytes [`long_body`] repeats itself. It is a prime: no buffer's size is a multiple of it.
-pub(crate) const PERIOD: usize = 65_521;
+const PERIOD: usize = 65_521;
 
 /// Bytes in which a lost, doubled or displaced block shows; those of another `kind` are others.
 pub(crate) fn long_body(kind: u8, length: usize) -> Vec<u8> {

@@ -54,6 +54,17 @@ async fn clear_text_is_not_answered_and_does_not_hang() {
 }
 
 #[tokio::test]
+async fn plain_http_is_answered_in_plain_http() {
+    let (proxy, _) = speaks("").await;
+    let mut client = Raw::connect(proxy.addr()).await;
+    let answer = client.exchange(get("/")).await;
+    // An alert in front of it would be part of the first word.
+    let said = (answer.version.as_str(), answer.status);
+    assert_eq!(said, ("HTTP/1.1", 400));
+    client.ends().await;
+}
+
+#[tokio::test]
 async fn a_handshake_that_does_not_end_in_time_is_given_up() {
     let proxy = impatient().await;
     for said in [&HELLO[..0], &HELLO[..1], HELLO] {

@@ -1,5 +1,7 @@
 //! WebSocket over HTTP/2 (RFC 8441): how it is asked for, and what servers of HTTP/1.1 and their clients see of it.
 
+mod refusals;
+
 use h2::client::Builder;
 use tokio::io::join;
 use tokio_tungstenite::tungstenite::Message;

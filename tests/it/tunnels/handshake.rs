@@ -219,3 +219,22 @@ async fn the_server_chooses_among_what_is_offered() {
         client.exchange(&mut server, 10).await;
     }
 }
+
+#[tokio::test]
+async fn a_server_that_has_no_choice_need_not_say_what_it_has_chosen() {
+    for offered in ["foo/2", "h2c, foo/2"] {
+        let door = Door::open().await;
+        let proxy = Proxy::start(&app(&[door.server()], "")).await;
+        let mut client = Line::connect(proxy.addr()).await;
+        let fields = [("Connection", "Upgrade"), ("Upgrade", offered)];
+        client.send(request("GET", "/", &fields, b"")).await;
+        let mut server = Line::accept(&door).await;
+        server.head().await;
+        let head = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\r\n";
+        server.send(head).await;
+        let head = client.head().await;
+        assert!(head.start.starts_with("HTTP/1.1 101 "), "{head:?}");
+        assert_eq!(head.fields.get("upgrade"), Some("foo/2"), "{offered}");
+        client.exchange(&mut server, 10).await;
+    }
+}

@@ -8,13 +8,12 @@ use tokio::time::Instant;
 
 use crate::support::h2_line::{H2Line, line, websocket};
 use crate::support::http2::{Http2, head};
-use crate::support::line::{Line, long_body};
+use crate::support::line::{Line, fill, long_body};
 use crate::support::plain::Door;
 use crate::support::proxy::{Proxy, file};
 use crate::support::wait;
 
 use super::extended::{H2C, before, is_ready, site, stream};
-use super::transfers::fill;
 use super::{accepted, refuses};
 
 // === ends ===

@@ -133,3 +133,27 @@ async fn a_101_to_a_client_of_http_1_0_is_a_bad_gateway() {
     let asked = format!("GET / HTTP/1.0\r\nHost: a\r\n{option}\r\n\r\n");
     is_a_bad_gateway(asked.into_bytes(), switching_to("websocket", "")).await;
 }
+
+/// A request that offers these protocols.
+fn offering(protocols: &str) -> Vec<u8> {
+    let fields = [("Connection", "Upgrade"), ("Upgrade", protocols)];
+    request("GET", "/", &fields, b"")
+}
+
+#[tokio::test]
+async fn a_101_that_does_not_choose_among_several_is_a_bad_gateway() {
+    let head = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\r\n";
+    is_a_bad_gateway(offering("foo, bar"), head.to_owned()).await;
+}
+
+#[tokio::test]
+async fn a_101_to_two_protocols_is_a_bad_gateway() {
+    for offered in ["foo, bar", "foo"] {
+        for head in [
+            switching_to("foo, bar", ""),
+            switching_to("foo", "Upgrade: bar\r\n"),
+        ] {
+            is_a_bad_gateway(offering(offered), head).await;
+        }
+    }
+}

@@ -1,11 +1,6 @@
 //! Bytes: those that come early, those that come singly, those that come in masses, and those that nobody reads.
 
-use std::time::Duration;
-
-use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::time::timeout;
-
-use crate::support::line::{Line, PERIOD, long_body, switching, upgrade};
+use crate::support::line::{Line, fill, long_body, switching, upgrade};
 use crate::support::plain::Door;
 use crate::support::proxy::{Proxy, app};
 
@@ -115,20 +110,6 @@ async fn large_transfers_pass_each_way_alone() {
 }
 
 // === what nobody reads ===
-
-/// Says bytes until nobody takes any more of them, and gives their number; they are those of a [`long_body`].
-pub(super) async fn fill(writer: &mut (impl AsyncWrite + Unpin), kind: u8) -> usize {
-    let period = long_body(kind, PERIOD);
-    let mut length = 0;
-    loop {
-        let piece = &period[length % PERIOD..];
-        // Whoever takes nothing for so long is full; if it was merely slow, the test is easier than it should be.
-        match timeout(Duration::from_millis(200), writer.write(piece)).await {
-            Ok(taken) => length += taken.expect("the other side takes what is said"),
-            Err(_) => return length,
-        }
-    }
-}
 
 #[tokio::test]
 async fn a_client_that_does_not_read_can_still_speak() {

@@ -94,6 +94,22 @@ async fn a_session_is_over_after_its_responses() {
 }
 
 #[tokio::test]
+async fn two_questions_at_once_are_both_answered() {
+    let server = Datagrams::bind().await;
+    let (_proxy, addr) = start(&udp("responses = 1", &[server.server()], "")).await;
+    let client = Datagrams::bind().await;
+    client.send("1", addr).await;
+    client.send("2", addr).await;
+    let questions = [server.receive().await, server.receive().await];
+    for (question, session) in questions {
+        server.send(question, session).await;
+    }
+    for expected in ["1", "2"] {
+        assert_eq!(client.receive().await.0, expected.as_bytes());
+    }
+}
+
+#[tokio::test]
 async fn a_session_with_two_responses_lasts_for_two_to_each_question() {
     let (a, b) = (Datagrams::bind().await, Datagrams::bind().await);
     let servers = [a.server(), b.server()];

@@ -16,7 +16,7 @@ use crate::support::backend::Backend;
 use crate::support::behaviour::ok;
 use crate::support::client::get;
 use crate::support::frame::PREFACE;
-use crate::support::plain::{Plain, greets};
+use crate::support::plain::{Door, Plain, greets};
 use crate::support::raw::Raw;
 use crate::support::secure::offering;
 use crate::support::streams::{ask, pool, start};
@@ -103,6 +103,52 @@ async fn a_client_hello_without_an_end_is_closed() {
     client.ends().await;
     flood.abort();
     assert!(three.peers.iter().all(|peer| peer.connections() == 0));
+}
+
+/// What a client of TLS 1.`minor - 1` begins with that asks for `name`: it names no signature algorithms.
+fn old_hello(minor: u8, name: &str) -> Vec<u8> {
+    let long = |content: &[u8]| {
+        let length = u16::try_from(content.len()).expect("it is short");
+        [&length.to_be_bytes()[..], content].concat()
+    };
+    let host_name = [&[0][..], &long(name.as_bytes())].concat();
+    let server_name = [&[0, 0][..], &long(&long(&host_name))].concat();
+    let body = [
+        // A version, and what is random.
+        &[3, minor][..],
+        &[7; 32],
+        // No session, one cipher suite, no compression.
+        &[0, 0, 2, 0, 47, 1, 0],
+        &long(&server_name),
+    ]
+    .concat();
+    let message = [&[1, 0][..], &long(&body)].concat();
+    [&[0x16, 3, 1][..], &long(&message)].concat()
+}
+
+/// It arrives as it is at the server for mqtt.x.example.
+async fn arrives(hello: &[u8]) {
+    let door = Door::open().await;
+    let pools = pool("a", &[door.server()], "");
+    let (_proxy, addr) = start(&by_name(ONE, &pools)).await;
+    let mut client = Plain::connect(addr).await;
+    client.send(hello).await;
+    let came = door.accept().await.exactly(hello.len()).await;
+    assert!(came == hello, "{came:?}");
+}
+
+#[tokio::test]
+async fn clients_of_old_versions_go_where_their_name_says() {
+    for minor in [1, 2, 3] {
+        arrives(&old_hello(minor, "mqtt.x.example")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_dot_at_the_end_of_a_name_makes_no_difference() {
+    for name in ["mqtt.x.example.", "Mqtt.X.Example."] {
+        arrives(&old_hello(3, name)).await;
+    }
 }
 
 // === what is not TLS, or is nothing ===
