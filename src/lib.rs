@@ -10,9 +10,9 @@
 //! | 6 | [`cli`] | arguments, exit codes, the demo |
 //! | 5 | [`control`] | signals, the control socket, the service manager |
 //! | 4 | [`server`] | workers, the snapshot they serve, reload, drain |
-//! | 3 | [`http`] | answer one request, by forwarding it or not |
+//! | 3 | [`http`], [`stream`] | answer one request, by forwarding it or not; pass TCP and UDP on |
 //! | 2 | [`upstream`] | pools, peers, balancing, health, connections to peers |
-//! | 1 | [`net`] | sockets, TLS, deadlines, buffers |
+//! | 1 | [`net`] | sockets, the PROXY protocol, TLS, deadlines, buffers, relays |
 //! | 0 | [`config`], [`telemetry`] | one file into a checked `Config`; counters and logs |
 //!
 //! A member of a pool is a *server* in `lb.toml` and in messages, for that is nginx's word, and a
@@ -30,7 +30,7 @@
 //! # The life of a request
 //!
 //! 1. `net/listener.rs`, `Listener::accept`: whatever the system says, accepting goes on.
-//! 2. `net/handshake.rs`, `handshake`: TLS, if the listener has it, under its deadline.
+//! 2. `net/handshake.rs`: a PROXY header and TLS, if the listener has them, under one deadline.
 //! 3. `http/server.rs`, [`http::ClientConnection`]: asleep until a byte comes, then a head is read
 //!    under its deadline by `http/h1`, which refuses whatever can be read in two ways. What turns out
 //!    to be HTTP/2 goes to `http/h2/connection.rs`, which makes each stream such a request.
@@ -44,6 +44,10 @@
 //!    once where they must.
 //! 8. `http/exchange.rs`: when the `Exchange` is dropped, by the last byte, an abort or a panic, it
 //!    writes the one access line; the `Lease` tells the peer's health what came of it.
+//!
+//! A request whose answer is 101 ends in `http/switch.rs`, and a connection of a stream in `stream/connection.rs`, as
+//! the same thing: an `upstream/tunnel.rs` around a `net/relay.rs`, a small task that holds two sockets, no memory
+//! while it idles, and nothing of the configuration that it was made under.
 
 // Floor 6
 pub mod cli;

@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use super::relay::Side;
+use super::side::Side;
 
 /// For heads and short bodies: a thousand slow clients take 16 MB.
 const SHORT: usize = 16 << 10;

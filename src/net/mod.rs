@@ -17,6 +17,7 @@ mod drain;
 mod farewell;
 mod io;
 mod relay;
+mod side;
 mod stream;
 mod timer;
 mod wheel;
@@ -34,8 +35,9 @@ pub use self::{
     io::Io,
     listener::Listener,
     proxy_protocol::{Endpoints, Extensions, TlsFacts},
-    relay::{Relay, Side},
+    relay::Relay,
     shared::Shared,
+    side::Side,
     socket::{BindError, bind},
     stream::Stream,
     timer::{Deadline, Timer, Timers},

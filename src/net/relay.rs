@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::{
     buffer::{Buffer, BufferPool, BufferSize},
     shared::Shared,
+    side::Side,
     stream::Stream,
     timer::Timer,
 };
@@ -24,72 +25,6 @@ const LAST_CHANCE: Duration = Duration::from_secs(1);
 const LOOKS: u32 = 8;
 /// How often it is looked whether a side is still there that has said its last and is sent nothing.
 const LOOK: Duration = Duration::from_secs(2);
-
-/// One side of a relay.
-pub trait Side {
-    /// Ready once a read is worth a try.
-    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()>;
-
-    /// Polls for at least one byte; 0 is the end. `UnexpectedEof` is one that was not said to be.
-    fn poll_read(&self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>>;
-
-    /// Polls for some of `bytes` to be taken. `BrokenPipe` is a side that has said its last and takes no more.
-    fn poll_write(
-        &self,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-        timer: &Timer,
-    ) -> Poll<io::Result<usize>>;
-
-    /// Lets it send more, once `n` bytes of it have been taken by the other side.
-    fn delivered(&self, n: usize) {
-        let _ = n;
-    }
-
-    /// Ready if it is broken, whether or not anything is read from it or written to it.
-    fn poll_broken(&self, cx: &mut Context<'_>) -> Poll<()>;
-
-    /// Says that nothing more will be written; whether that is all there was to say, `is_whole` says.
-    fn shutdown(&self, is_whole: bool);
-
-    /// Makes its end look like the accident that it is.
-    fn reset(&self);
-}
-
-impl Side for Stream {
-    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll_readable(cx)
-    }
-
-    fn poll_read(&self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.poll_read(cx, space)
-    }
-
-    fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8], _: &Timer) -> Poll<io::Result<usize>> {
-        self.poll_write(cx, bytes, &[])
-    }
-
-    fn poll_broken(&self, _: &mut Context<'_>) -> Poll<()> {
-        if self.has_failed() {
-            Poll::Ready(())
-        } else {
-            // The reactor has no word for it: the relay's timer looks again.
-            Poll::Pending
-        }
-    }
-
-    fn shutdown(&self, is_whole: bool) {
-        if is_whole {
-            self.shutdown();
-        } else {
-            self.shutdown_without_a_word();
-        }
-    }
-
-    fn reset(&self) {
-        self.reset_on_close();
-    }
-}
 
 /// Bytes between a client and a peer.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 //!
 //! A connection's way: [`StreamConnection`] learns who the client is and which pool it is for, `connect`
 //! is the only loop that tries peers, and what comes of it is a tunnel, which is a task of its own.
-//! UDP has no connections: a [`DatagramPort`] gives each client a `session`. In both, `journal` writes the
+//! UDP has no connections: a [`DatagramPort`] gives each client a `session`, whose `life` is a task. In both, `journal` writes the
 //! one access line.
 
 mod connect;
@@ -10,6 +10,7 @@ mod connection;
 mod context;
 mod forwarder;
 mod journal;
+mod life;
 mod port;
 mod session;
 

@@ -15,10 +15,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    connection::StreamArrival,
-    context::Context,
-    forwarder::Forwarder,
-    session::{Life, Session},
+    connection::StreamArrival, context::Context, forwarder::Forwarder, life::Life, session::Session,
 };
 use crate::{
     config::StreamProtocol,

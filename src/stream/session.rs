@@ -1,64 +1,72 @@
-//! One client's datagrams to one server, and back.
+//! What is known of one client's datagrams to one server.
 
 use std::{
     cell::{Cell, RefCell},
-    future::poll_fn,
     io,
-    net::IpAddr,
-    pin::pin,
     rc::Rc,
-    sync::Arc,
-    task::{Context as TaskContext, Poll, Waker},
+    task::Waker,
     time::Duration,
 };
 
-use http::Method;
 use tokio::time::Instant;
 
-use super::{
-    forwarder::{Destination, Forwarder, Place, Target},
-    journal::{Journal, write},
-    port::{Asker, Table},
-};
+use super::port::Asker;
 use crate::{
-    net::{Arrived, Batch, Datagrams, PeerDatagrams, Received, Timer},
-    telemetry::{HeldRecord, Seldom},
-    upstream::{Failure, Lease, PeerId, PickContext, TrySoFar},
+    net::{Datagrams, PeerDatagrams, Received},
+    upstream::Failure,
 };
 
 /// The most of a datagram that is kept for another server.
 const REPEATED: usize = 2 << 10;
 /// How long a server that nothing is heard of may turn out to be none: a machine says at once that nobody listens.
-const VERDICT: Duration = Duration::from_secs(1);
-/// How long a session lasts at most that no server has answered to: anybody can begin one in anybody's name.
-const UNANSWERED: Duration = Duration::from_secs(30);
-/// How long a session that has no future waits for an answer.
-const LAST_CHANCE: Duration = Duration::from_secs(1);
-
+pub(super) const VERDICT: Duration = Duration::from_secs(1);
 /// What a session's task and its port know of it.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) asker: Asker,
-    peer: RefCell<Rc<PeerDatagrams>>,
-    started: Instant,
+    pub(super) peer: RefCell<Rc<PeerDatagrams>>,
+    pub(super) started: Instant,
     /// When something came last from either side.
-    moved: Cell<Instant>,
+    pub(super) moved: Cell<Instant>,
     /// Since when the client waits for an answer, if it does.
-    waits_since: Cell<Option<Instant>>,
+    pub(super) waits_since: Cell<Option<Instant>>,
     /// Datagrams and bytes from the client.
-    asked: Cell<u64>,
-    received: Cell<u64>,
+    pub(super) asked: Cell<u64>,
+    pub(super) received: Cell<u64>,
     /// Whether a server that does not answer is none.
-    expects_answers: bool,
+    pub(super) expects_answers: bool,
     /// The last datagram, for another server, should this one turn out to be none.
-    last: RefCell<Option<Box<[u8]>>>,
+    pub(super) last: RefCell<Option<Box<[u8]>>>,
     /// Why the server cannot be sent to.
-    failure: Cell<Option<Failure>>,
-    is_over: Cell<bool>,
-    waker: RefCell<Waker>,
+    pub(super) failure: Cell<Option<Failure>>,
+    pub(super) is_over: Cell<bool>,
+    pub(super) waker: RefCell<Waker>,
 }
 
 impl Session {
+    /// One of `asker` with `peer` that begins now; `expects_answers`: a server that does not answer is none.
+    pub(super) fn new(
+        asker: Asker,
+        peer: PeerDatagrams,
+        expects_answers: bool,
+        now: Instant,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            asker,
+            peer: RefCell::new(Rc::new(peer)),
+            started: now,
+            moved: Cell::new(now),
+            waits_since: Cell::new(None),
+            asked: Cell::new(0),
+            received: Cell::new(0),
+            expects_answers,
+            last: RefCell::new(None),
+            failure: Cell::new(None),
+            is_over: Cell::new(false),
+            waker: RefCell::new(Waker::noop().clone()),
+        })
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.is_over.get()
     }
@@ -93,7 +101,7 @@ impl Session {
 }
 
 /// Whether an error of sending says nothing of the server.
-fn is_of_the_datagram(error: &io::Error) -> bool {
+pub(super) fn is_of_the_datagram(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let of_datagrams = [Errno::AGAIN, Errno::MSGSIZE, Errno::NOBUFS, Errno::INVAL];
     let code = error.raw_os_error();
@@ -102,318 +110,9 @@ fn is_of_the_datagram(error: &io::Error) -> bool {
         .any(|errno| Some(errno.raw_os_error()) == code)
 }
 
-fn unreachable(error: &io::Error) -> Failure {
+pub(super) fn unreachable(error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Failure::PORT_UNREACHABLE,
         _ => Failure::connecting(error),
-    }
-}
-
-/// A session while it lasts.
-pub(super) struct Life {
-    table: Rc<Table>,
-    forwarder: Arc<Forwarder>,
-    destination: Arc<Destination>,
-    session: Rc<Session>,
-    lease: Lease,
-    tried: Vec<PeerId>,
-    timer: Timer,
-    /// Datagrams and bytes from the server.
-    answers: u64,
-    sent: u64,
-    /// Whether the server's health knows that it is there.
-    is_judged: bool,
-    /// Whether the server is not one of the pool's any more.
-    is_obsolete: bool,
-    _place: Place,
-}
-
-impl Life {
-    /// A session of `asker`, to whose server nothing has been sent yet. `None`: there is no server.
-    pub(super) fn begin(
-        table: &Rc<Table>,
-        forwarder: &Arc<Forwarder>,
-        asker: Asker,
-        place: Place,
-        now: Instant,
-    ) -> Option<Self> {
-        let Target::Pool(destination) = &forwarder.target else {
-            return None;
-        };
-        let client = asker.0.ip().to_canonical();
-        let mut tried = Vec::new();
-        let Some((lease, peer)) = choose(destination, client, &mut tried, now) else {
-            note_loss(table, forwarder, destination, asker);
-            return None;
-        };
-        let session = Session {
-            asker,
-            peer: RefCell::new(Rc::new(peer)),
-            started: now,
-            moved: Cell::new(now),
-            waits_since: Cell::new(None),
-            asked: Cell::new(0),
-            received: Cell::new(0),
-            expects_answers: forwarder.responses.is_some(),
-            last: RefCell::new(None),
-            failure: Cell::new(None),
-            is_over: Cell::new(false),
-            waker: RefCell::new(Waker::noop().clone()),
-        };
-        table.shared().drain.enter();
-        Some(Self {
-            table: Rc::clone(table),
-            forwarder: Arc::clone(forwarder),
-            destination: Arc::clone(destination),
-            session: Rc::new(session),
-            lease,
-            tried,
-            timer: table.shared().timers.timer(),
-            answers: 0,
-            sent: 0,
-            is_judged: false,
-            is_obsolete: false,
-            _place: place,
-        })
-    }
-
-    pub(super) fn session(&self) -> &Rc<Session> {
-        &self.session
-    }
-
-    /// Passes answers on until the session is over, and turns to another server if the first is none.
-    pub(super) async fn run(mut self) {
-        let table = Rc::clone(&self.table);
-        let forwarder = Arc::clone(&self.forwarder);
-        let (client, port) = (self.session.asker.0, table.arrival.actual);
-        let mut journal = Journal::new(table.shared(), &forwarder, client, port);
-        journal.is_for(&self.destination);
-        loop {
-            journal.begin_attempt(self.lease.peer(), Instant::now());
-            let outcome = self.pass_answers_on().await;
-            let now = Instant::now();
-            let Err(failure) = outcome else {
-                journal.attempt_succeeded(now);
-                break;
-            };
-            self.lease.failed(now, &failure);
-            journal.attempt_failed(failure.reason, failure.status().as_u16(), now);
-            if !self.turn_to_another(&failure, now) {
-                break;
-            }
-        }
-        self.end(journal.take_up());
-    }
-
-    fn end(&mut self, line: Option<Box<HeldRecord>>) {
-        if let Some(mut line) = line {
-            let received = self.session.received.get();
-            write(self.table.shared(), &mut line, self.sent, received);
-        }
-    }
-
-    /// Passes the server's answers on until the session is over.
-    ///
-    /// # Errors
-    /// The server turns out to be none.
-    async fn pass_answers_on(&mut self) -> Result<(), Failure> {
-        let table = Rc::clone(&self.table);
-        let peer = Rc::clone(&self.session.peer.borrow());
-        while let Some(mut arrived) = self.wait(&table, &peer).await? {
-            let mut batch = table.batch.borrow_mut();
-            let is_more = match arrived.read(&mut batch) {
-                Err(error) if is_of_the_datagram(&error) => false,
-                read => read.map_err(|error| unreachable(&error))?,
-            };
-            if self.pass_back(&batch) {
-                return Ok(());
-            }
-            drop(batch);
-            if is_more {
-                // However fast they come, everybody else has a turn.
-                tokio::task::yield_now().await;
-            }
-        }
-        Ok(())
-    }
-
-    /// Waits for answers; `None` when the session is over.
-    async fn wait<'p>(
-        &mut self,
-        table: &'p Table,
-        peer: &'p PeerDatagrams,
-    ) -> Result<Option<Arrived<'p>>, Failure> {
-        let mut arrived = pin!(table.socket.arrived_from(peer));
-        poll_fn(|cx| {
-            self.session.waker.borrow_mut().clone_from(cx.waker());
-            if let Some(failure) = self.session.failure.take() {
-                return Poll::Ready(Err(failure));
-            }
-            if let Poll::Ready(arrived) = arrived.as_mut().poll(cx) {
-                let arrived = arrived.map_err(|error| unreachable(&error));
-                return Poll::Ready(arrived.map(Some));
-            }
-            self.poll_limits(cx).map_ok(|()| None)
-        })
-        .await
-    }
-
-    /// Sends answers on; says whether the client expects no more.
-    fn pass_back(&mut self, batch: &Batch) -> bool {
-        let (now, before) = (Instant::now(), self.answers);
-        let expected = self.expected();
-        for received in batch.received() {
-            self.answers += received.count();
-            let (client, asked) = self.session.asker;
-            let sent = self.table.socket.send(client, asked, &received);
-            // What there is no room for is lost, as datagrams are.
-            if sent.is_ok() {
-                self.sent += received.bytes.len() as u64;
-            }
-            if self.answers >= expected {
-                break;
-            }
-        }
-        if self.answers > before {
-            let session = &self.session;
-            session.moved.set(now);
-            session.waits_since.set(None);
-            session.last.take();
-            self.judge(now);
-        }
-        self.answers >= expected
-    }
-
-    /// How many answers there are to be, to all that was asked (nginx `proxy_responses`).
-    fn expected(&self) -> u64 {
-        let each = self.forwarder.responses.map(u64::from);
-        each.map_or(u64::MAX, |each| {
-            each.saturating_mul(self.session.asked.get())
-        })
-    }
-
-    /// The server is there.
-    fn judge(&mut self, now: Instant) {
-        if !std::mem::replace(&mut self.is_judged, true) {
-            self.lease.succeeded(now);
-        }
-    }
-
-    fn poll_limits(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), Failure>> {
-        let session = Rc::clone(&self.session);
-        self.follow();
-        let is_over = self.table.is_ending() || self.is_obsolete;
-        let waits_since = session.waits_since.get();
-        if is_over {
-            let until = waits_since.map(|since| since + LAST_CHANCE);
-            let is_heard = until.is_none_or(|until| self.timer.poll_passed(cx, until).is_ready());
-            return if is_heard {
-                Poll::Ready(Ok(()))
-            } else {
-                Poll::Pending
-            };
-        }
-        let idle = self.forwarder.timeouts.idle;
-        if let (true, Some(since)) = (session.expects_answers, waits_since) {
-            let late = self.timer.poll_passed(cx, since + idle);
-            return late.map(|()| Err(Failure::NO_RESPONSE));
-        }
-        // One that only listens is there if nobody says otherwise.
-        if !self.is_judged && !session.expects_answers {
-            let verdict = session.started + VERDICT;
-            if self.timer.poll_passed(cx, verdict).is_ready() {
-                self.judge(Instant::now());
-            }
-        }
-        let idle = if self.answers == 0 {
-            idle.min(UNANSWERED)
-        } else {
-            idle
-        };
-        let over = self.timer.poll_passed(cx, session.moved.get() + idle);
-        over.map(Ok)
-    }
-
-    /// Follows a reload: a session has nothing that would be lost with another server.
-    fn follow(&mut self) {
-        let Some(current) = self.table.forwarder() else {
-            self.is_obsolete = true;
-            return;
-        };
-        if Arc::ptr_eq(&current, &self.forwarder) {
-            return;
-        }
-        if let Target::Pool(destination) = &current.target {
-            self.is_obsolete = !destination.pool.uses(self.lease.peer());
-            self.destination = Arc::clone(destination);
-        }
-        self.forwarder = current;
-    }
-
-    /// Sends another server what the first has not heard; `false` if there is nothing to send, or nobody to send it to.
-    fn turn_to_another(&mut self, failure: &Failure, now: Instant) -> bool {
-        self.tried.push(self.lease.peer().id());
-        let so_far = TrySoFar {
-            tries: self.tried.len(),
-            elapsed: now.duration_since(self.session.started),
-            replayable: true,
-        };
-        let Some(last) = self.session.last.borrow().clone() else {
-            return false;
-        };
-        if self.table.is_ending() || !self.destination.retry.allows(failure, &Method::GET, so_far) {
-            return false;
-        }
-        let client = self.session.asker.0.ip().to_canonical();
-        let chosen = choose(&self.destination, client, &mut self.tried, now);
-        let Some((lease, peer)) = chosen else {
-            return false;
-        };
-        // That it cannot be sent, the next poll hears; and this server has its own time to answer.
-        let _ = peer.send(&last);
-        self.session.moved.set(now);
-        self.session.waits_since.set(Some(now));
-        self.is_judged = false;
-        self.lease = lease;
-        self.session.peer.replace(Rc::new(peer));
-        true
-    }
-}
-
-impl Drop for Life {
-    fn drop(&mut self) {
-        self.session.is_over.set(true);
-        self.table.forget(&self.session);
-        self.table.shared().drain.leave();
-    }
-}
-
-/// Writes the line of a datagram for which there was no server: one now and then, for there may be thousands in a second.
-fn note_loss(table: &Table, forwarder: &Forwarder, destination: &Arc<Destination>, asker: Asker) {
-    static LINES: Seldom = Seldom::new(Duration::from_secs(1));
-    if LINES.due().is_some() {
-        let mut journal = Journal::new(table.shared(), forwarder, asker.0, table.arrival.actual);
-        journal.is_for(destination);
-        journal.ends_with(502);
-    }
-}
-
-/// A server, and a socket towards it.
-fn choose(
-    destination: &Destination,
-    client: IpAddr,
-    tried: &mut Vec<PeerId>,
-    now: Instant,
-) -> Option<(Lease, PeerDatagrams)> {
-    loop {
-        let context = PickContext { now, client, tried };
-        let mut lease = destination.pool.pick(&context).ok()?;
-        match PeerDatagrams::connect(lease.peer().address()) {
-            Ok(peer) => return Some((lease, peer)),
-            Err(error) => {
-                lease.failed(now, &Failure::connecting(&error));
-                tried.push(lease.peer().id());
-            }
-        }
     }
 }

@@ -1,5 +1,8 @@
 //! Streams and the PROXY protocol in the file: what fits together, and where it says so if not.
 
+mod names;
+mod protocols;
+
 use crate::harness::{Dir, process::Finished};
 use crate::support::{HELLO, Pair, lbd};
 
@@ -164,69 +167,7 @@ fn a_pool_that_nobody_uses_is_a_warning_still() {
     checked.tells("unused]", "warning", "`unused`");
 }
 
-// === names ===
-
-#[test]
-fn names_and_stars_that_mean_something_are_good() {
-    for name in ["x.com", "X.Com", "a-b.x.com", "*.x.com", "*.com", "*"] {
-        let keys = format!("sni = {{ \"{name}\" = \"app\" }}");
-        check_stream(&keys).is("good");
-    }
-}
-
-#[test]
-fn names_and_stars_that_mean_nothing_are_told() {
-    let stars = ["a.*.com", "*x.com", "x.*", "*.*.com", "**"];
-    let others = ["", "a b.com", "x.com:443", "https://x.com"];
-    for name in stars.iter().chain(&others) {
-        let keys = format!("sni = {{ \"{name}\" = \"app\" }}");
-        let checked = check_stream(&keys);
-        let part = format!("\"{name}\" =");
-        checked.tells(&part, "error", "`sni`");
-        checked.is_faulty();
-    }
-}
-
-#[test]
-fn tls_cannot_be_ended_and_passed_on() {
-    let checked = check_stream(&format!("sni = {{ \"*\" = \"app\" }}\n{TLS}"));
-    checked.tells("{ \"*\"", "error", "`tls`");
-    checked.is_faulty();
-}
-
-// === what is for connections, and what for datagrams ===
-
-#[test]
-fn what_is_for_connections_is_a_fault_beside_udp() {
-    for (keys, part, key) in [
-        (&format!("pool = \"app\"\n{TLS}")[..], "{ certi", "tls"),
-        (
-            "pool = \"app\"\nsend_proxy = \"v2\"",
-            "\"v2\"",
-            "send_proxy",
-        ),
-        ("sni = { \"*\" = \"app\" }", "{ \"*\"", "sni"),
-    ] {
-        let checked = check_stream(&format!("protocol = \"udp\"\n{keys}"));
-        checked.tells(part, "error", &format!("`{key}`"));
-        checked.is_faulty();
-    }
-    let keys = "proxy_protocol = true\ntrusted_proxies = [\"127.0.0.0/8\"]";
-    let checked = check_stream(&format!("protocol = \"udp\"\npool = \"app\"\n{keys}"));
-    checked.tells("true", "error", "`proxy_protocol`");
-    assert_eq!(checked.said.code, Some(78), "{:?}", checked.said);
-}
-
-#[test]
-fn what_is_for_datagrams_is_a_fault_beside_tcp() {
-    for protocol in ["", "protocol = \"tcp\"\n"] {
-        for key in ["responses", "max_sessions"] {
-            let checked = check_stream(&format!("{protocol}pool = \"app\"\n{key} = 77"));
-            checked.tells("77", "error", &format!("`{key}`"));
-            checked.is_faulty();
-        }
-    }
-}
+// === words ===
 
 #[test]
 fn words_that_mean_nothing_are_told_with_what_was_meant() {
@@ -256,6 +197,16 @@ fn a_header_that_anybody_may_send_is_a_fault() {
         let trusting = text.replace("true", "true\ntrusted_proxies = [\"10.0.0.0/8\"]");
         check(&trusting).is("good");
         check(&text.replace("true", "false")).is("good");
+    }
+}
+
+#[test]
+fn trusted_proxies_without_a_header_are_a_warning() {
+    for key in ["", "proxy_protocol = false\n"] {
+        let keys = format!("pool = \"app\"\n{key}trusted_proxies = [\"10.0.0.0/8\"]");
+        let checked = check_stream(&keys);
+        checked.tells("[\"10.0.0.0/8\"]", "warning", "`trusted_proxies`");
+        checked.is("good, with 1 warning");
     }
 }
 

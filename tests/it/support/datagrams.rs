@@ -24,7 +24,7 @@ impl Datagrams {
         Self(UdpSocket::bind((ip, 0)).await.expect("a port"))
     }
 
-    /// Where nobody is any more.
+    /// Where one has been that is gone.
     pub(crate) async fn bind_again(addr: SocketAddr) -> Self {
         Self(UdpSocket::bind(addr).await.expect("the port is free"))
     }

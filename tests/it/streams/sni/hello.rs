@@ -105,14 +105,14 @@ async fn a_client_hello_without_an_end_is_closed() {
     assert!(three.peers.iter().all(|peer| peer.connections() == 0));
 }
 
-/// What a client of TLS 1.`minor - 1` begins with that asks for `name`: it names no signature algorithms.
+/// What a client of version 3.`minor` begins with (2: TLS 1.1) that asks for `name`: it knows no signature algorithms.
 fn old_hello(minor: u8, name: &str) -> Vec<u8> {
     let long = |content: &[u8]| {
         let length = u16::try_from(content.len()).expect("it is short");
         [&length.to_be_bytes()[..], content].concat()
     };
-    let host_name = [&[0][..], &long(name.as_bytes())].concat();
-    let server_name = [&[0, 0][..], &long(&long(&host_name))].concat();
+    let host_name = [&[0u8][..], &long(name.as_bytes())].concat();
+    let server_name = [&[0u8, 0][..], &long(&long(&host_name))].concat();
     let body = [
         // A version, and what is random.
         &[3, minor][..],
@@ -122,8 +122,8 @@ fn old_hello(minor: u8, name: &str) -> Vec<u8> {
         &long(&server_name),
     ]
     .concat();
-    let message = [&[1, 0][..], &long(&body)].concat();
-    [&[0x16, 3, 1][..], &long(&message)].concat()
+    let message = [&[1u8, 0][..], &long(&body)].concat();
+    [&[0x16u8, 3, 1][..], &long(&message)].concat()
 }
 
 /// It arrives as it is at the server for mqtt.x.example.

@@ -1,0 +1,52 @@
+//! Accidents: whoever has not had everything must not take what it has for the whole, and nobody waits for one that is
+//! gone.
+
+use crate::support::line::{Line, fill};
+use crate::support::plain::Door;
+use crate::support::proxy::Proxy;
+use crate::support::streams::{start, stream};
+
+/// Both ends of a connection through a stream with these keys.
+async fn connected(keys: &str) -> (Proxy, Line, Line) {
+    let door = Door::open().await;
+    let (proxy, addr) = start(&stream(keys, &[door.server()], "")).await;
+    let client = Line::connect(addr).await;
+    let server = Line::accept(&door).await;
+    (proxy, client, server)
+}
+
+#[tokio::test]
+async fn a_reset_by_a_server_that_does_not_read_is_no_end() {
+    let (_proxy, mut client, mut server) = connected("").await;
+    fill(&mut client.writer, 3).await;
+    server.send("partial").await;
+    server.reset();
+    client.is_reset().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_idles_before_the_client_has_everything_breaks() {
+    let (_proxy, mut client, mut server) = connected("timeouts = { idle = \"1s\" }").await;
+    fill(&mut server.writer, 3).await;
+    // The client reads when it is over.
+    server.is_cut().await;
+    client.is_reset().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_idles_before_the_server_has_everything_breaks() {
+    let (_proxy, mut client, mut server) = connected("timeouts = { idle = \"1s\" }").await;
+    fill(&mut client.writer, 3).await;
+    client.is_cut().await;
+    server.is_reset().await;
+}
+
+#[tokio::test]
+async fn a_client_that_goes_after_its_end_is_missed_though_the_server_says_nothing() {
+    let (_proxy, mut client, mut server) = connected("").await;
+    client.finish().await;
+    server.ends().await;
+    client.reset();
+    // It is looked for every two seconds.
+    server.breaks().await;
+}
