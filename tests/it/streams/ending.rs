@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::support::backend::Backend;
+use crate::support::line::{Line, fill};
 use crate::support::plain::{Door, Plain};
 use crate::support::proxy::{Proxy, file};
 use crate::support::streams::{addr, pool, start, stream};
@@ -105,6 +106,17 @@ async fn a_client_for_which_no_server_is_found_yet_is_not_waited_for() {
 async fn spreading(spread: &str, door: &Door) -> Proxy {
     let text = file("", "", &stream("", &[door.server()], ""));
     Proxy::start_file(&format!("close_spread = \"{spread}\"\n{text}")).await
+}
+
+#[tokio::test]
+async fn a_connection_that_is_closed_before_the_client_has_everything_breaks() {
+    let door = Door::open().await;
+    let proxy = spreading("100ms", &door).await;
+    let mut client = Line::connect(addr(&proxy)).await;
+    let mut server = Line::accept(&door).await;
+    fill(&mut server.writer, 3).await;
+    proxy.shutdown(None).await;
+    client.is_reset().await;
 }
 
 #[tokio::test]
