@@ -17,7 +17,7 @@ use super::{
     route::{PathMatch, Route},
     server::ServerAddress,
     source::At,
-    stream::{Stream, StreamProtocol},
+    stream::{Stream, StreamProtocol, StreamTarget},
     template::{Part, Variable},
 };
 
@@ -107,6 +107,16 @@ fn check_stream(stream: &Stream, config: &Config, faults: &Faults) {
                     ),
                 )
                 .help("give the stream a pool without `tls`"),
+            );
+        }
+        let is_closed = matches!(stream.target, StreamTarget::Sni(_));
+        if is_closed && pool.is_some_and(|pool| pool.tls.is_some()) {
+            faults.push(
+                Diagnostic::error(
+                    name.span.clone(),
+                    format!("pool `{}` has `tls`, and `sni` passes on the client's own", **name),
+                )
+                .help("give the stream a pool without `tls`, or end the client's TLS with `tls` in place of `sni`"),
             );
         }
         if pool.is_some_and(|pool| pool.protocol == PeerProtocol::Http2) {

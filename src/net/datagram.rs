@@ -1,7 +1,8 @@
 //! UDP: sockets for clients, one for each worker on one address, and sockets towards peers.
 //!
-//! Datagrams are read several at a time (`recvmmsg`), and those that the kernel has put together because
-//! they came in a row stay together on their way (GRO, GSO): the `quinn-udp` crate knows how.
+//! Datagrams are read several at a time (`recvmmsg`), and those of a client that the kernel has put together because
+//! they came in a row stay together on their way (GRO, GSO): the `quinn-udp` crate knows how. Sockets towards peers come
+//! and go with sessions, and are not worth the ten system calls that it takes to ask for that.
 
 use std::{
     io::{self, IoSliceMut},

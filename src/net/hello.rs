@@ -15,6 +15,8 @@ use super::{
 
 /// The longest ClientHello that is waited for.
 const LONGEST: usize = 64 << 10;
+/// The most records that it may be in: each costs another look at all before it.
+const MOST_RECORDS: usize = 2048;
 /// A record's header, and a handshake message's (RFC 8446 sections 5.1 and 4).
 const RECORD_HEADER: usize = 5;
 const MESSAGE_HEADER: usize = 4;
@@ -92,7 +94,7 @@ fn join_records(mut bytes: &[u8]) -> Result<Vec<u8>, Parsed> {
         needed: all - left.len() + more,
     };
     let mut message = Vec::new();
-    loop {
+    for _ in 0..MOST_RECORDS {
         let Some((&[kind, major, _, high, low], rest)) = bytes.split_first_chunk::<RECORD_HEADER>()
         else {
             let is_handshake = bytes.first().is_none_or(|kind| *kind == HANDSHAKE_RECORD);
@@ -122,6 +124,7 @@ fn join_records(mut bytes: &[u8]) -> Result<Vec<u8>, Parsed> {
             }
         }
     }
+    Err(Parsed::Other)
 }
 
 /// RFC 8446 section 4.1.2; older versions may do without extensions.

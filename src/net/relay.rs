@@ -23,7 +23,7 @@ use super::{
 const LAST_CHANCE: Duration = Duration::from_secs(1);
 /// How often it is looked within the time that a relay may be idle whether it is: it ends so much later at most.
 const LOOKS: u32 = 8;
-/// How often it is looked whether a side is still there that has said its last and is sent nothing.
+/// How often a side that is not read from is asked whether it is broken.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Bytes between a client and a peer.
@@ -40,6 +40,8 @@ pub struct Relay<C: Side> {
     quiet_since: Instant,
     looks_at: Instant,
     seen: u64,
+    /// When sides that are not read from are asked how they are.
+    asks_at: Option<Instant>,
     /// When the sides are told to end, or have been.
     ending: Ending,
 }
@@ -83,7 +85,7 @@ struct Broken;
 
 impl<C: Side> Relay<C> {
     /// A relay between `client` and `peer`, from each of which some bytes have been read. It ends when neither has
-    /// sent anything for as long as `idle`.
+    /// taken anything for as long as `idle`, or an eighth longer.
     pub fn new(client: (C, Buffer), peer: (Stream, Buffer), timer: Timer, idle: Duration) -> Self {
         let flow = |buffer| Flow {
             buffer,
@@ -102,6 +104,7 @@ impl<C: Side> Relay<C> {
             quiet_since: now,
             looks_at: now + idle / LOOKS,
             seen: 0,
+            asks_at: None,
             ending: Ending::No,
         }
     }
@@ -133,8 +136,13 @@ impl<C: Side> Relay<C> {
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(()),
             (Poll::Pending, _) | (_, Poll::Pending) => {}
         }
-        self.poll_half(cx)
-            .map_or_else(|| self.poll_limits(cx, shared), Poll::Ready)
+        match self.poll_deaf(cx) {
+            Poll::Ready(()) => {
+                self.reset();
+                Poll::Ready(())
+            }
+            Poll::Pending => self.poll_limits(cx, shared),
+        }
     }
 
     /// What breaks on one side breaks on the other: neither may take what it has for the whole.
@@ -145,25 +153,45 @@ impl<C: Side> Relay<C> {
         }
     }
 
-    /// Looks after a relay of which one direction is over; ready if it is broken.
-    fn poll_half(&mut self, cx: &mut Context<'_>) -> Option<()> {
-        if self.forth.end.is_none() && self.back.end.is_none() {
-            return None;
+    /// Looks after sides that are not read from, because they have said their last or the other takes nothing; ready if
+    /// one is broken.
+    fn poll_deaf(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let (client, peer) = (self.forth.is_deaf(), self.back.is_deaf());
+        if !client && !peer {
+            self.asks_at = None;
+            return Poll::Pending;
         }
-        let is_broken = self.forth.end.is_some() && self.client.poll_broken(cx).is_ready()
-            || self.back.end.is_some() && self.peer.poll_broken(cx).is_ready();
-        if is_broken {
-            self.reset();
-            return Some(());
+        let is_reset = client && self.client.poll_reset(cx).is_ready()
+            || peer && self.peer.poll_reset(cx).is_ready();
+        if is_reset {
+            return Poll::Ready(());
+        }
+        let asks_at = *self.asks_at.get_or_insert_with(|| Instant::now() + LOOK);
+        if self.timer.poll_passed(cx, asks_at).is_ready() {
+            self.asks_at = None;
+            // Whatever is found, there is more to do.
+            cx.waker().wake_by_ref();
+            let sides = [
+                (client, self.client.failure(), &mut self.back),
+                (peer, self.peer.failure(), &mut self.forth),
+            ];
+            for (is_deaf, failure, to) in sides {
+                match failure.filter(|_| is_deaf) {
+                    None => {}
+                    // It has said its last and is gone; what it has said is still passed on.
+                    Some(io::ErrorKind::BrokenPipe) => to.is_lost = true,
+                    Some(_) => return Poll::Ready(()),
+                }
+            }
         }
         // One that takes no more, and has nothing more to say, is only waited for so that it hears everything.
-        let is_done =
-            self.forth.is_lost && self.back.is_over || self.back.is_lost && self.forth.is_over;
-        if is_done && !matches!(self.ending, Ending::Until(_)) {
+        let is_done = |lost: &Flow, other: &Flow| lost.is_lost && other.is_over;
+        if (is_done(&self.forth, &self.back) || is_done(&self.back, &self.forth))
+            && !matches!(self.ending, Ending::Until(_))
+        {
             self.ending = Ending::Until(Instant::now() + LAST_CHANCE);
         }
-        let _ = self.timer.poll_passed(cx, Instant::now() + LOOK);
-        None
+        Poll::Pending
     }
 
     /// Ready once nothing has moved for too long, or the worker can wait no longer.
@@ -178,7 +206,12 @@ impl<C: Side> Relay<C> {
             self.end();
         }
         if let Ending::Until(time) = self.ending {
-            return self.timer.poll_passed(cx, time);
+            ready!(self.timer.poll_passed(cx, time));
+            if self.back.is_lost {
+                // The client is gone. A peer that has been told of its end and says nothing would never hear of that.
+                self.peer.reset();
+            }
+            return Poll::Ready(());
         }
         self.poll_idle(cx)
     }
@@ -227,6 +260,11 @@ impl<C: Side> Drop for Relay<C> {
 }
 
 impl Flow {
+    /// Whether nothing is read from the one side.
+    fn is_deaf(&self) -> bool {
+        self.end.is_some() || !self.buffer.is_empty()
+    }
+
     /// Ready once `to` has been told that `from` has said its last.
     fn poll(
         &mut self,

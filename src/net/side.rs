@@ -28,8 +28,11 @@ pub trait Side {
         let _ = n;
     }
 
-    /// Ready if it is broken, whether or not anything is read from it or written to it.
-    fn poll_broken(&self, cx: &mut Context<'_>) -> Poll<()>;
+    /// Ready once it is known to be reset, whether or not anything is read from it or written to it.
+    fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// How it is broken, if it is, where nobody says so unasked. `BrokenPipe` as above.
+    fn failure(&self) -> Option<io::ErrorKind>;
 
     /// Says that nothing more will be written; whether that is all there was to say, `is_whole` says.
     fn shutdown(&self, is_whole: bool);
@@ -51,13 +54,13 @@ impl Side for Stream {
         self.poll_write(cx, bytes, &[])
     }
 
-    fn poll_broken(&self, _: &mut Context<'_>) -> Poll<()> {
-        if self.has_failed() {
-            Poll::Ready(())
-        } else {
-            // The reactor has no word for it: the relay's timer looks again.
-            Poll::Pending
-        }
+    fn poll_reset(&self, _: &mut Context<'_>) -> Poll<()> {
+        // The reactor has no word for it that does not also mean other things.
+        Poll::Pending
+    }
+
+    fn failure(&self) -> Option<io::ErrorKind> {
+        self.failure()
     }
 
     fn shutdown(&self, is_whole: bool) {

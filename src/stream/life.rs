@@ -47,6 +47,8 @@ pub(super) struct Life {
     is_judged: bool,
     /// Whether the server is not one of the pool's any more.
     is_obsolete: bool,
+    /// Since when it is this server.
+    attempt_started: Instant,
     _place: Place,
 }
 
@@ -82,6 +84,7 @@ impl Life {
             sent: 0,
             is_judged: false,
             is_obsolete: false,
+            attempt_started: now,
             _place: place,
         })
     }
@@ -223,13 +226,13 @@ impl Life {
             };
         }
         let idle = self.forwarder.timeouts.idle;
-        if let (true, Some(since)) = (session.expects_answers, waits_since) {
+        if let (true, Some(since)) = (session.expects_answers.get(), waits_since) {
             let late = self.timer.poll_passed(cx, since + idle);
             return late.map(|()| Err(Failure::NO_RESPONSE));
         }
         // One that only listens is there if nobody says otherwise.
-        if !self.is_judged && !session.expects_answers {
-            let verdict = session.started + VERDICT;
+        if !self.is_judged && !session.expects_answers.get() {
+            let verdict = self.attempt_started + VERDICT;
             if self.timer.poll_passed(cx, verdict).is_ready() {
                 self.judge(Instant::now());
             }
@@ -256,6 +259,9 @@ impl Life {
             self.is_obsolete = !destination.pool.uses(self.lease.peer());
             self.destination = Arc::clone(destination);
         }
+        self.session
+            .expects_answers
+            .set(current.responses.is_some());
         self.forwarder = current;
     }
 
@@ -278,11 +284,18 @@ impl Life {
         let Some((lease, peer)) = chosen else {
             return false;
         };
-        // That it cannot be sent, the next poll hears; and this server has its own time to answer.
-        let _ = peer.send(&last);
+        if let Err(error) = peer.send(&last)
+            && !is_of_the_datagram(&error)
+        {
+            self.session.failure.set(Some(unreachable(&error)));
+        }
+        // This server has its own time to answer, and one question to answer to.
         self.session.moved.set(now);
         self.session.waits_since.set(Some(now));
-        self.is_judged = false;
+        let each = self.forwarder.responses.map_or(1, u64::from);
+        self.session.asked.set(self.answers.div_ceil(each) + 1);
+        self.attempt_started = now;
+        (self.is_judged, self.is_obsolete) = (false, false);
         self.lease = lease;
         self.session.peer.replace(Rc::new(peer));
         true

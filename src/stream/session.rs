@@ -34,7 +34,7 @@ pub(super) struct Session {
     pub(super) asked: Cell<u64>,
     pub(super) received: Cell<u64>,
     /// Whether a server that does not answer is none.
-    pub(super) expects_answers: bool,
+    pub(super) expects_answers: Cell<bool>,
     /// The last datagram, for another server, should this one turn out to be none.
     pub(super) last: RefCell<Option<Box<[u8]>>>,
     /// Why the server cannot be sent to.
@@ -59,7 +59,7 @@ impl Session {
             waits_since: Cell::new(None),
             asked: Cell::new(0),
             received: Cell::new(0),
-            expects_answers,
+            expects_answers: Cell::new(expects_answers),
             last: RefCell::new(None),
             failure: Cell::new(None),
             is_over: Cell::new(false),
@@ -93,7 +93,7 @@ impl Session {
 
     /// Keeps a datagram for as long as its server may turn out to be none.
     fn keep(&self, received: &Received<'_>, now: Instant) {
-        let is_undecided = self.expects_answers || now.duration_since(self.started) < VERDICT;
+        let is_undecided = self.expects_answers.get() || now.duration_since(self.started) < VERDICT;
         let is_short = received.count() == 1 && received.bytes.len() <= REPEATED;
         let kept = (is_undecided && is_short).then(|| received.bytes.into());
         self.last.replace(kept);

@@ -2,7 +2,7 @@
 //! direction, and a reset is what a reset is.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     io,
     task::{Context, Poll, ready},
 };
@@ -15,6 +15,7 @@ use crate::net::{Side, Timer};
 pub(in super::super) struct StreamSide {
     input: RefCell<Incoming>,
     output: RefCell<Outgoing>,
+    is_shut: Cell<bool>,
 }
 
 impl StreamSide {
@@ -23,6 +24,7 @@ impl StreamSide {
         Self {
             input: RefCell::new(input),
             output: RefCell::new(output),
+            is_shut: Cell::new(false),
         }
     }
 }
@@ -45,8 +47,12 @@ impl Side for StreamSide {
         self.input.borrow_mut().allow(n);
     }
 
-    fn poll_broken(&self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.output.borrow_mut().poll_reset(cx)
+    }
+
+    fn failure(&self) -> Option<io::ErrorKind> {
+        None
     }
 
     fn poll_write(
@@ -55,15 +61,16 @@ impl Side for StreamSide {
         bytes: &[u8],
         timer: &Timer,
     ) -> Poll<io::Result<usize>> {
+        if self.is_shut.get() {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
         let sent = self.output.borrow_mut().poll_send(cx, bytes, false, timer);
         sent.map_err(|_| io::ErrorKind::ConnectionReset.into())
     }
 
-    fn shutdown(&self, is_whole: bool) {
-        if !is_whole {
-            return self.reset();
-        }
-        // It fails only on a stream that is gone.
+    fn shutdown(&self, _: bool) {
+        self.is_shut.set(true);
+        // A reset would overtake what is still on its way. It fails only on a stream that is gone.
         let _ = self.output.borrow_mut().finish(None);
     }
 

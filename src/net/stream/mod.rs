@@ -267,13 +267,16 @@ impl Stream {
         self.shutdown();
     }
 
-    /// Whether the connection is broken, asked of the kernel.
-    pub fn has_failed(&self) -> bool {
-        let failed = |socket: SockRef<'_>| !matches!(socket.take_error(), Ok(None));
+    /// How the connection is broken, if it is, asked of the kernel, which says it once.
+    pub fn failure(&self) -> Option<io::ErrorKind> {
+        let failure = |socket: SockRef<'_>| match socket.take_error() {
+            Ok(error) => error.map(|error| error.kind()),
+            Err(error) => Some(error.kind()),
+        };
         match &*self.socket.borrow() {
-            Socket::Watched(tcp) => failed(SockRef::from(tcp)),
-            Socket::Fresh(tcp) => failed(SockRef::from(tcp)),
-            Socket::Lost => true,
+            Socket::Watched(tcp) => failure(SockRef::from(tcp)),
+            Socket::Fresh(tcp) => failure(SockRef::from(tcp)),
+            Socket::Lost => Some(io::ErrorKind::NotConnected),
         }
     }
 
