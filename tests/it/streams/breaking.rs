@@ -50,3 +50,12 @@ async fn a_client_that_goes_after_its_end_is_missed_though_the_server_says_nothi
     // It is looked for every two seconds.
     server.breaks().await;
 }
+
+#[tokio::test]
+async fn a_client_that_is_gone_is_missed_though_the_server_does_not_read() {
+    let (_proxy, mut client, server) = connected("").await;
+    fill(&mut client.writer, 3).await;
+    client.reset();
+    // It is asked for every two seconds.
+    server.breaks().await;
+}

@@ -45,6 +45,14 @@ fn a_pool_with_tls_is_a_fault_beside_udp() {
 }
 
 #[test]
+fn a_pool_with_tls_is_a_fault_beside_sni() {
+    let stream = "[[streams]]\nbind = \"127.0.0.1:6183\"\nsni = { \"*\" = \"app\" }\n";
+    let checked = check(&format!("{stream}{APP}tls = {{ ca = \"a.pem\" }}\n"));
+    checked.tells("\"app\"", "error", "`tls`");
+    checked.is_faulty();
+}
+
+#[test]
 fn timeouts_of_connections_are_faults_beside_udp() {
     for key in ["connect", "header"] {
         let keys = format!("pool = \"app\"\ntimeouts = {{ {key} = \"7s\", idle = \"5s\" }}");
