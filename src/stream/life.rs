@@ -21,7 +21,7 @@ use super::{
     session::{Session, VERDICT, is_of_the_datagram, unreachable},
 };
 use crate::{
-    net::{Arrived, Batch, PeerDatagrams, Timer},
+    net::{Arrived, PeerDatagrams, Timer},
     telemetry::{HeldRecord, Seldom},
     upstream::{Failure, Lease, PeerId, PickContext, TrySoFar},
 };
@@ -30,6 +30,14 @@ use crate::{
 const UNANSWERED: Duration = Duration::from_secs(30);
 /// How long a session that has no future waits for an answer.
 const LAST_CHANCE: Duration = Duration::from_secs(1);
+
+/// What has been passed back.
+enum Passed {
+    /// All that the client expects.
+    Everything,
+    /// Some of it; there may be more to read.
+    Part { is_more: bool },
+}
 
 /// A session while it lasts.
 pub(super) struct Life {
@@ -132,18 +140,13 @@ impl Life {
         let table = Rc::clone(&self.table);
         let peer = Rc::clone(&self.session.peer.borrow());
         while let Some(mut arrived) = self.wait(&table, &peer).await? {
-            let mut batch = table.batch.borrow_mut();
-            let is_more = match arrived.read(&mut batch) {
-                Err(error) if is_of_the_datagram(&error) => false,
-                read => read.map_err(|error| unreachable(&error))?,
-            };
-            if self.pass_back(&batch) {
-                return Ok(());
-            }
-            drop(batch);
-            if is_more {
-                // However fast they come, everybody else has a turn.
-                tokio::task::yield_now().await;
+            match self.pass_back(&mut arrived)? {
+                Passed::Everything => return Ok(()),
+                Passed::Part { is_more: true } => {
+                    // However fast they come, everybody else has a turn.
+                    tokio::task::yield_now().await;
+                }
+                Passed::Part { is_more: false } => {}
             }
         }
         Ok(())
@@ -170,8 +173,14 @@ impl Life {
         .await
     }
 
-    /// Sends answers on; says whether the client expects no more.
-    fn pass_back(&mut self, batch: &Batch) -> bool {
+    /// Sends answers on.
+    fn pass_back(&mut self, arrived: &mut Arrived<'_>) -> Result<Passed, Failure> {
+        let table = Rc::clone(&self.table);
+        let mut batch = table.batch.borrow_mut();
+        let is_more = match arrived.read(&mut batch) {
+            Err(error) if is_of_the_datagram(&error) => false,
+            read => read.map_err(|error| unreachable(&error))?,
+        };
         let (now, before) = (Instant::now(), self.answers);
         let expected = self.expected();
         for received in batch.received() {
@@ -193,7 +202,10 @@ impl Life {
             session.last.take();
             self.judge(now);
         }
-        self.answers >= expected
+        Ok(match self.answers >= expected {
+            true => Passed::Everything,
+            false => Passed::Part { is_more },
+        })
     }
 
     /// How many answers there are to be, to all that was asked (nginx `proxy_responses`).
