@@ -48,7 +48,7 @@ use crate::{
 pub(in super::super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What a client may send before its requests' bodies are taken: for a stream 5 MB a second over 50 ms;
-/// and for a connection so much that dozens of uploads which nobody takes hold up no other, and that is
+/// and for a connection so much that dozens of uploads and tunnels which nobody takes hold up no other, and that is
 /// the most memory it can take.
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 16 << 20;
