@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use rustls::ClientConfig;
-use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 
 use crate::support::certs::{Authority, Identity};
+use crate::support::h2_line::{line, websocket};
+use crate::support::http2::{Http2, head};
 use crate::support::line::{Line, switching, upgrade};
 use crate::support::plain::{Door, Plain};
 use crate::support::proxy::{Proxy, app};
 use crate::support::secure::{handshake, trusting};
 use crate::support::tls_peer::shows;
+use crate::support::wait;
 
 /// The name of lbd's certificate.
 const NAME: &str = "app.example";
@@ -194,4 +197,28 @@ async fn a_reset_by_the_client_ends_a_server_with_tls() {
     client.exchange(&mut server, 10).await;
     client.reset();
     server.is_cut().await;
+}
+
+#[tokio::test]
+async fn the_last_words_of_a_server_that_ends_without_a_close_notify_reach_a_stream() {
+    let door = Door::open().await;
+    let (keys, identity, _authority) = back();
+    let proxy = Proxy::start_with("h2c = true", &app(&[door.server()], &keys)).await;
+    let mut client = Http2::connect(proxy.addr()).await;
+    let (response, upload) = client.start(websocket("/chat", &[]), false).await;
+    let plain = wait::within("a connection", door.accept()).await;
+    let mut server = plain.secured_by(shows(&identity)).await;
+    let mut asked = Vec::new();
+    while !asked.ends_with(b"\r\n\r\n") {
+        asked.push(server.read_u8().await.expect("a head"));
+    }
+    let says = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\nlast words";
+    server.write_all(says.as_bytes()).await.expect("room");
+    server.flush().await.expect("room");
+    let (mut tcp, _) = server.into_inner();
+    tcp.shutdown().await.expect("a connection that stands");
+    let response = head(response).await.expect("an answer");
+    let mut stream = line(response, upload);
+    stream.hears("last words").await;
+    stream.ends().await;
 }
