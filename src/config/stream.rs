@@ -180,15 +180,6 @@ impl Stream {
         one.into_iter()
             .chain(several.iter().map(|route| &route.pool))
     }
-
-    /// How messages and logs call it: its name, or its first address.
-    pub fn label(&self) -> String {
-        match (&self.name, self.bind.first()) {
-            (Some(name), _) => name.value.clone(),
-            (None, Some(bind)) => bind.to_string(),
-            (None, None) => "stream".to_owned(),
-        }
-    }
 }
 
 const NO_CONNECTIONS: &str = "is for connections, and UDP has none";

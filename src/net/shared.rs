@@ -12,7 +12,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{buffer::BufferPool, drain::Drain, timer::Timers};
-use crate::telemetry::{AccessWriter, Clock, Troubles};
+use crate::telemetry::{AccessWriter, Clock, HeldRecord, Troubles};
 
 /// The parts of a worker that it lends to each of its connections, whatever they speak.
 #[derive(Debug)]
@@ -35,6 +35,13 @@ pub struct Shared {
 const LAST_CHANCE: Duration = Duration::from_secs(1);
 
 impl Shared {
+    /// Writes the line of something that ends now, when `bytes` have gone to the client and `received` have come from it.
+    pub fn write_held(&self, held: &mut HeldRecord, bytes: u64, received: u64) {
+        let format = held.format;
+        let record = held.end(bytes, received, Instant::now());
+        self.access.write(format, &record, &self.clock);
+    }
+
     /// What `work` gives; `None` if it is not wanted any more, or the worker drains, and it takes longer than a moment.
     pub async fn while_wanted<T>(
         &self,

@@ -156,14 +156,7 @@ impl Drop for Journal<'_> {
             return;
         }
         if let Some(mut held) = self.held() {
-            write(self.shared, &mut held, 0, 0);
+            self.shared.write_held(&mut held, 0, 0);
         }
     }
-}
-
-/// Writes the line of something that ends now.
-pub(super) fn write(shared: &Shared, line: &mut HeldRecord, bytes: u64, received: u64) {
-    let format = line.format;
-    let record = line.end(bytes, received, Instant::now());
-    shared.access.write(format, &record, &shared.clock);
 }

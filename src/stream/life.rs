@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::{
     forwarder::{Destination, Forwarder, Place, Target},
-    journal::{Journal, write},
+    journal::Journal,
     port::{Asker, Table},
     session::{Session, VERDICT, is_of_the_datagram, unreachable},
 };
@@ -128,7 +128,9 @@ impl Life {
     fn end(&mut self, line: Option<Box<HeldRecord>>) {
         if let Some(mut line) = line {
             let received = self.session.received.get();
-            write(self.table.shared(), &mut line, self.sent, received);
+            self.table
+                .shared()
+                .write_held(&mut line, self.sent, received);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What one tunnel or stream was, kept until its end: the least that its access line needs.
 
-use std::{net::IpAddr, sync::Arc};
+use std::net::IpAddr;
 
 use tokio::time::Instant;
 
@@ -89,10 +89,5 @@ impl HeldRecord {
             pool: pool.and_then(|pool| std::str::from_utf8(pool).ok()),
             attempts: &self.attempts,
         }
-    }
-
-    /// The server that the last attempt went to.
-    pub fn server(&self) -> Option<&Arc<str>> {
-        self.attempts.last().map(|attempt| &attempt.server)
     }
 }

@@ -9,8 +9,6 @@ use std::{
     rc::Rc,
 };
 
-use tokio::time::Instant;
-
 use super::lease::{InFlight, Lease};
 use crate::{
     net::{Relay, Shared, Side},
@@ -52,10 +50,7 @@ impl<C: Side> Drop for Tunnel<C> {
     fn drop(&mut self) {
         let shared = &self.shared;
         if let Some(line) = &mut self.line {
-            let format = line.format;
-            let (bytes, received) = (self.relay.to_client(), self.relay.from_client());
-            let record = line.end(bytes, received, Instant::now());
-            shared.access.write(format, &record, &shared.clock);
+            shared.write_held(line, self.relay.to_client(), self.relay.from_client());
         }
         shared.drain.leave();
     }
