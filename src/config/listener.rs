@@ -1,13 +1,9 @@
 //! `[[listeners]]`: where clients connect, and how patient lbd is with them.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
-
-use ipnet::{IpNet, Ipv4Net};
+use std::{net::SocketAddr, time::Duration};
 
 use super::{
+    proxies::{TrustedProxies, read_proxies},
     reader::{Section, Value},
     source::At,
     tls::ListenerTls,
@@ -23,7 +19,7 @@ pub struct Listener {
     /// Whether each connection begins with a PROXY header (nginx `listen … proxy_protocol`).
     pub proxy_protocol: bool,
     /// Proxies in front whose `X-Forwarded-*` and PROXY header are believed (nginx `set_real_ip_from`).
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: TrustedProxies,
     /// How long a client may take.
     pub timeouts: ClientTimeouts,
     /// Bytes of request line and header fields together; more is answered 431.
@@ -159,28 +155,6 @@ pub(super) fn read_bind(section: &Section<'_>, what: &str, example: &str) -> Vec
         .collect()
 }
 
-/// `proxy_protocol` and `trusted_proxies`. A header that anybody may write is worth nothing.
-pub(super) fn read_proxies(section: &Section<'_>) -> (bool, Vec<IpNet>) {
-    let trusted = section.get("trusted_proxies");
-    let is_anybody_trusted = trusted.is_some();
-    let trusted = trusted.map(|v| read_networks(&v)).unwrap_or_default();
-    let Some(value) = section.get("proxy_protocol") else {
-        return (false, trusted);
-    };
-    let is_expected = value.boolean().unwrap_or(false);
-    if is_expected && trusted.is_empty() {
-        value.fault(
-            if is_anybody_trusted {
-                "has no `trusted_proxies` that could be read"
-            } else {
-                "stands without `trusted_proxies`"
-            },
-            "name the proxies that send the header: trusted_proxies = [\"10.0.0.0/8\"]",
-        );
-    }
-    (is_expected, trusted)
-}
-
 fn parse_bind(value: &Value<'_>, text: At<String>) -> Option<At<SocketAddr>> {
     match text.parse() {
         Ok(address) => Some(At::new(address, text.span)),
@@ -202,37 +176,6 @@ fn parse_bind(value: &Value<'_>, text: At<String>) -> Option<At<SocketAddr>> {
             None
         }
     }
-}
-
-/// Networks in CIDR notation; a single address is a network of one.
-fn read_networks(value: &Value<'_>) -> Vec<IpNet> {
-    let parse = |text: At<String>| {
-        let network = text
-            .parse()
-            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-            .map(canonical);
-        if network.is_err() {
-            value.fault_at(
-                text.span.clone(),
-                format!("is not a network: \"{}\"", *text),
-                "an address or a network: \"10.0.0.1\", \"10.0.0.0/8\"",
-            );
-        }
-        network.ok()
-    };
-    value.strings().into_iter().filter_map(parse).collect()
-}
-
-/// Addresses of IPv4 are never seen in IPv6's clothes.
-fn canonical(network: IpNet) -> IpNet {
-    let inside = match network {
-        IpNet::V6(v6) if v6.prefix_len() >= 96 => v6.addr().to_ipv4_mapped(),
-        _ => None,
-    };
-    let length = network.prefix_len().saturating_sub(96);
-    inside
-        .and_then(|address| Ipv4Net::new(address, length).ok())
-        .map_or(network, IpNet::V4)
 }
 
 fn read_limit(section: &Section<'_>, key: &'static str) -> Option<usize> {

@@ -18,6 +18,7 @@ mod headers;
 mod listener;
 mod log;
 mod pool;
+mod proxies;
 mod route;
 mod server;
 mod stream;
@@ -43,6 +44,7 @@ pub use self::{
         Balance, HostSent, Keepalive, PeerProtocol, PeerTimeouts, Pool, Retry, RetryOn,
         RetryOverrides, TimeoutOverrides,
     },
+    proxies::TrustedProxies,
     route::{ErrorPage, HostMatch, PathMatch, Route},
     server::{ServerAddress, ServerSpec},
     source::{At, Position, SourceFile},

@@ -5,10 +5,9 @@ use std::{
     time::Duration,
 };
 
-use ipnet::IpNet;
-
 use super::{
-    listener::{read_bind, read_proxies},
+    listener::read_bind,
+    proxies::{TrustedProxies, read_proxies},
     reader::{Section, Value},
     route::HostMatch,
     source::At,
@@ -31,7 +30,7 @@ pub struct Stream {
     /// Whether clients send one (nginx `listen … proxy_protocol`), and who may.
     pub proxy_protocol: bool,
     /// Proxies in front whose PROXY header is believed.
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: TrustedProxies,
     /// Clients speak TLS, and lbd ends it.
     pub tls: Option<ListenerTls>,
     /// How long each side may take.

@@ -102,7 +102,7 @@ impl ClientSeen {
 
     /// Believes what `request` says of the client, if `site` trusts the other end.
     fn believe(&mut self, site: &Site, request: &RequestHead) {
-        if !site.trusts(self.address) {
+        if !site.trusted_proxies.trusts(self.address) {
             return;
         }
         self.is_trusted_proxy = true;
@@ -118,7 +118,7 @@ impl ClientSeen {
             .collect();
         while let Some(address) = members.pop().and_then(parse_address) {
             self.address = address;
-            if !site.trusts(address) {
+            if !site.trusted_proxies.trusts(address) {
                 return;
             }
         }

@@ -31,17 +31,11 @@ use super::{
 };
 use crate::{
     config::Alpn,
-    net::{
-        Agreed, BufferSize, ClientIdentity, Deadline, Farewell, Stream, handshake, linger,
-        read_proxy_header,
-    },
+    net::{Agreed, BufferSize, ClientIdentity, Deadline, Farewell, NoTls, Opening, Stream, linger},
 };
 
 /// How long a connection that never carried a request is waited for once its worker drains.
 const LAST_CHANCE: Duration = Duration::from_secs(1);
-
-/// Why a connection is refused that does not come from a proxy.
-const STRANGER: &str = "not from one of `trusted_proxies`";
 
 /// nginx's "The plain HTTP request was sent to HTTPS port".
 const USE_HTTPS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nServer: lbd\r\nConnection: close\r\n\
@@ -119,69 +113,55 @@ impl ClientConnection {
     /// Learns who the client is, shakes hands, and finds out what is spoken; `None`: the connection is over.
     async fn agree(&mut self) -> Option<Alpn> {
         let deadline = Deadline::At(Instant::now() + self.site.timeouts.header);
-        if self.site.proxy_protocol {
-            self.hear_proxy(deadline).await?;
-        }
-        let Some(tls) = &self.site.tls else {
-            return if self.site.h2c {
-                self.sniff(deadline).await
-            } else {
-                Some(Alpn::Http11)
-            };
-        };
         let Http1Client {
             stream,
             input,
             timer,
         } = &mut self.client;
-        let shaking = handshake(stream, input, tls, timer, deadline);
-        let (context, arrival) = (&*self.context, &*self.arrival);
-        match while_wanted(context, arrival, shaking).await? {
+        let (context, arrival, site) = (&*self.context, &*self.arrival, &*self.site);
+        let mut opening = Opening {
+            stream,
+            input,
+            shared: &context.shared,
+            timer,
+            deadline,
+        };
+        let (listener, client) = (arrival.listener, self.address);
+        if site.proxy_protocol {
+            let hearing = opening.proxy_header(client, &site.trusted_proxies);
+            match while_wanted(context, arrival, hearing).await? {
+                Ok(Some(ends)) => {
+                    (self.address, self.port) = (ends.source, ends.destination.port())
+                }
+                // A connection of the proxy's own.
+                Ok(None) => {}
+                Err(failure) => {
+                    tracing::info!(%client, %listener, failure, "connection refused");
+                    return None;
+                }
+            }
+        }
+        let Some(tls) = &site.tls else {
+            return match site.h2c {
+                true => self.sniff(deadline).await,
+                false => Some(Alpn::Http11),
+            };
+        };
+        match while_wanted(context, arrival, opening.tls(tls)).await? {
             Ok(Agreed { protocol, identity }) => {
                 self.identity = identity;
                 Some(protocol.unwrap_or(Alpn::Http11))
             }
-            Err(no_tls) => {
-                self.context.shared.troubles.handshakes.add(1);
-                let listener = self.arrival.listener;
-                if no_tls.is_plain {
+            Err(NoTls { reason, is_plain }) => {
+                if is_plain {
                     stream.write_now(USE_HTTPS).await;
                 }
-                let failure = no_tls.reason;
-                tracing::info!(client = %self.address, %listener, failure, "TLS handshake failed");
+                let (client, failure) = (self.address, reason);
+                tracing::info!(%client, %listener, failure, "TLS handshake failed");
                 linger(stream, timer, Farewell::Curt).await;
                 None
             }
         }
-    }
-
-    /// Learns from the proxy at the other end who its client is; `None`: it is none, or not ours.
-    async fn hear_proxy(&mut self, deadline: Deadline) -> Option<()> {
-        let Http1Client {
-            stream,
-            input,
-            timer,
-        } = &mut self.client;
-        let (context, arrival) = (&*self.context, &*self.arrival);
-        let is_trusted = self.site.trusts(self.address.ip());
-        let reading = read_proxy_header(stream, input, &context.shared, timer, deadline);
-        let heard = if is_trusted {
-            while_wanted(context, arrival, reading).await?
-        } else {
-            Err(STRANGER.to_owned())
-        };
-        match heard {
-            Ok(Some(ends)) => (self.address, self.port) = (ends.source, ends.destination.port()),
-            // A connection of the proxy's own.
-            Ok(None) => {}
-            Err(failure) => {
-                context.shared.troubles.proxy_headers.add(1);
-                let listener = arrival.listener;
-                tracing::info!(client = %self.address, %listener, failure, "connection refused");
-                return None;
-            }
-        }
-        Some(())
     }
 
     /// Whether the client begins with HTTP/2's preface. What it says instead, or half of it, is left for

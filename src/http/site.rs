@@ -1,10 +1,13 @@
 //! What one listener serves: its routes, made ready for requests.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use super::router::Router;
 use crate::{
-    config::{self, ClientTimeouts, ErrorPage, HeaderEdits, ListenerTls, PeerTimeouts, Template},
+    config::{
+        self, ClientTimeouts, ErrorPage, HeaderEdits, ListenerTls, PeerTimeouts, Template,
+        TrustedProxies,
+    },
     net::TlsServer,
     telemetry::LineFormat,
     upstream::{Pool, RetryPolicy},
@@ -28,7 +31,7 @@ pub struct Site {
     pub(super) max_streams: u32,
     /// Whether each connection begins with a PROXY header, and from whom one is believed.
     pub(super) proxy_protocol: bool,
-    trusted_proxies: Vec<ipnet::IpNet>,
+    pub(super) trusted_proxies: TrustedProxies,
 }
 
 /// A route, made ready for requests.
@@ -113,14 +116,6 @@ impl Site {
             (Some(now), Some(then)) => now.admits_like(then),
             (Some(_), None) | (None, Some(_)) => false,
         }
-    }
-
-    /// Whether what `address` says of others in `X-Forwarded-*` is or in a PROXY header is believed.
-    pub(super) fn trusts(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.trusted_proxies
-            .iter()
-            .any(|network| network.contains(&address))
     }
 }
 

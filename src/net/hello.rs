@@ -3,15 +3,7 @@
 //! Read here and not by rustls, which refuses what it could not answer: a device of TLS 1.0 is passed on
 //! like any other.
 
-use std::future::poll_fn;
-
-use super::{
-    buffer::{Buffer, BufferSize},
-    shared::Shared,
-    stream::Stream,
-    timer::{Deadline, Timer},
-    tls::HANDSHAKE_RECORD,
-};
+use super::tls::HANDSHAKE_RECORD;
 
 /// The longest ClientHello that is waited for.
 const LONGEST: usize = 64 << 10;
@@ -35,43 +27,9 @@ pub struct Hello {
     pub alpn: Option<Vec<u8>>,
 }
 
-/// Reads a ClientHello into `input`, where it stays. `None`: what came is none, or one that cannot be read.
-///
-/// # Errors
-/// There is none, and why, in words for a log.
-pub async fn read_hello(
-    stream: &Stream,
-    input: &mut Buffer,
-    shared: &Shared,
-    timer: &Timer,
-    deadline: Deadline,
-) -> Result<Option<Hello>, String> {
-    let mut needed = 1;
-    loop {
-        if input.len() >= needed {
-            match parse(input.data()) {
-                Parsed::Hello(hello) => return Ok(Some(hello)),
-                Parsed::Other => return Ok(None),
-                Parsed::Part { needed: more } => needed = more,
-            }
-        }
-        let fill = poll_fn(|cx| {
-            shared
-                .buffers
-                .poll_fill(cx, stream, input, BufferSize::Short)
-        });
-        match timer.limit(deadline, fill).await {
-            None => return Err("timeout".to_owned()),
-            Some(Ok(n)) if n > 0 => {}
-            Some(_) if input.is_empty() => return Err("closed before the handshake".to_owned()),
-            Some(_) => return Err("closed within the handshake".to_owned()),
-        }
-    }
-}
-
 /// What some bytes are.
 #[derive(Debug, Eq, PartialEq)]
-enum Parsed {
+pub(super) enum Parsed {
     Hello(Hello),
     /// The beginning of one, which is no longer until there are as many bytes as are `needed`.
     Part {
@@ -80,7 +38,8 @@ enum Parsed {
     Other,
 }
 
-fn parse(bytes: &[u8]) -> Parsed {
+/// What `bytes` begin with.
+pub(super) fn parse(bytes: &[u8]) -> Parsed {
     match join_records(bytes) {
         Ok(message) => hello_of(&message).map_or(Parsed::Other, Parsed::Hello),
         Err(unjoined) => unjoined,

@@ -21,17 +21,14 @@ use super::{
 use crate::{
     config::{ProxyVersion, StreamProtocol},
     net::{
-        Agreed, Buffer, Deadline, Endpoints, Extensions, Farewell, Hello, Relay, Shared, Stream,
-        Timer, handshake, linger, read_hello, read_proxy_header,
+        Buffer, Deadline, Endpoints, Extensions, Farewell, Hello, Opening, Relay, Shared, Stream,
+        Timer, linger,
     },
     upstream::{Lease, Tunnel},
 };
 
 /// How long a server may take before it is looked whether the client still waits.
 const PROMPT: Duration = Duration::from_millis(100);
-
-/// Why a connection is refused that does not come from a proxy.
-const STRANGER: &str = "not from one of `trusted_proxies`";
 
 /// Where connections come in.
 #[derive(Clone, Copy, Debug)]
@@ -119,15 +116,28 @@ impl StreamConnection {
             source: self.client,
             destination: self.stream.local_address().unwrap_or(self.arrival.actual),
         };
+        let mut opening = Opening {
+            stream: &mut self.stream,
+            input: &mut self.input,
+            shared: &self.shared,
+            timer: &self.timer,
+            deadline,
+        };
         if forwarder.proxy_protocol {
-            ends = self.hear_proxy(deadline).await?.unwrap_or(ends);
+            let heard = opening.proxy_header(self.client, &forwarder.trusted_proxies);
+            ends = heard.await?.unwrap_or(ends);
             journal.is_from(ends.source);
         }
-        let extensions = self.shake_hands(deadline).await?;
+        let mut extensions = Extensions::default();
+        if let Some(tls) = &forwarder.tls {
+            let agreed = opening.tls(tls).await.map_err(|no_tls| no_tls.reason)?;
+            let facts = opening.stream.tls_facts(agreed.identity.as_deref());
+            extensions = facts.unwrap_or_default();
+        }
         let (destination, extensions) = match &forwarder.target {
             Target::Pool(destination) => (Arc::clone(destination), extensions),
             Target::Sni(by_sni) => {
-                let hello = self.hear_hello(deadline).await?;
+                let hello = opening.hello().await?;
                 let found = by_sni.find(hello.name.as_deref());
                 let destination = found.ok_or_else(|| nobody(&hello))?;
                 let extensions = Extensions {
@@ -144,53 +154,6 @@ impl StreamConnection {
             extensions,
             destination,
         })
-    }
-
-    async fn hear_proxy(&mut self, deadline: Deadline) -> Result<Option<Endpoints>, String> {
-        if !self.forwarder.trusts(self.client.ip()) {
-            self.shared.troubles.proxy_headers.add(1);
-            return Err(STRANGER.to_owned());
-        }
-        let Self {
-            stream,
-            input,
-            shared,
-            timer,
-            ..
-        } = self;
-        let heard = read_proxy_header(stream, input, shared, timer, deadline).await;
-        heard.inspect_err(|_| shared.troubles.proxy_headers.add(1))
-    }
-
-    /// Ends the client's TLS, if it is to end here; gives what is known of it.
-    async fn shake_hands(&mut self, deadline: Deadline) -> Result<Extensions, String> {
-        let Some(tls) = &self.forwarder.tls else {
-            return Ok(Extensions::default());
-        };
-        let (stream, input) = (&mut self.stream, &mut self.input);
-        let shaking = handshake(stream, input, tls, &self.timer, deadline);
-        let troubles = &self.shared.troubles;
-        let agreed = shaking.await;
-        let Agreed { identity, .. } = agreed.map_err(|no_tls| {
-            troubles.handshakes.add(1);
-            no_tls.reason
-        })?;
-        self.shared.buffers.release(&mut self.input);
-        let facts = self.stream.tls_facts(identity.as_deref());
-        Ok(facts.unwrap_or_default())
-    }
-
-    async fn hear_hello(&mut self, deadline: Deadline) -> Result<Hello, String> {
-        let Self {
-            stream,
-            input,
-            shared,
-            timer,
-            ..
-        } = self;
-        let hello = read_hello(stream, input, shared, timer, deadline).await?;
-        // What is no TLS, or none that can be read, names nobody.
-        Ok(hello.unwrap_or_default())
     }
 
     /// A connection to a server, unless the client leaves first.

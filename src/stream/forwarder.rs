@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU32, Ordering},
@@ -15,6 +14,7 @@ use rustix::process::{Resource, getrlimit};
 use crate::{
     config::{
         self, HostMatch, ProxyVersion, SniRoute, StreamProtocol, StreamTarget, StreamTimeouts,
+        TrustedProxies,
     },
     net::TlsServer,
     telemetry::LineFormat,
@@ -29,7 +29,7 @@ pub struct Forwarder {
     pub(super) send_proxy: Option<ProxyVersion>,
     /// Whether each connection begins with a PROXY header.
     pub(super) proxy_protocol: bool,
-    trusted_proxies: Vec<ipnet::IpNet>,
+    pub(super) trusted_proxies: TrustedProxies,
     /// Clients speak TLS, and it ends here.
     pub(super) tls: Option<TlsServer>,
     pub(super) timeouts: StreamTimeouts,
@@ -102,13 +102,6 @@ impl Forwarder {
             sessions: previous.map_or_else(Arc::default, |known| Arc::clone(&known.sessions)),
             access,
         })
-    }
-
-    /// Whether what `address` says of others in a PROXY header is believed.
-    pub(super) fn trusts(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        let mut networks = self.trusted_proxies.iter();
-        networks.any(|network| network.contains(&address))
     }
 
     /// A place for one session more, if there is one. Anybody can make sessions, and connections need descriptors, too:
