@@ -1,17 +1,12 @@
 //! One request and what becomes of it.
 //!
 //! An [`Exchange`] is dropped when the last byte has gone, when the client left, when a reset cut
-//! it short, or when a panic unwinds: in every case its `Drop` writes the one access line. No other
-//! place writes one.
+//! it short, or when a panic unwinds: in every case its `Drop` writes the one access line. No other place
+//! writes one, but a tunnel that an exchange has become.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::net::{IpAddr, SocketAddr};
 
 use http::{Method, StatusCode, Version};
-use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::{
@@ -22,7 +17,7 @@ use super::{
 };
 use crate::{
     net::ClientIdentity,
-    telemetry::{AccessRecord, Attempt, AttemptResult, HeldRecord},
+    telemetry::{AccessRecord, AttemptResult, Attempts, HeldRecord},
     upstream::Peer,
 };
 
@@ -52,9 +47,7 @@ pub(super) struct Exchange<'c> {
     /// Bytes of body that were sent.
     pub(super) bytes: u64,
     pool: Option<&'c str>,
-    /// One for nearly all requests, and then without memory of its own.
-    attempts: SmallVec<[Attempt; 1]>,
-    attempt_started: Option<Instant>,
+    attempts: Attempts,
     /// Whether its line is written when a tunnel ends.
     is_held: bool,
 }
@@ -189,8 +182,7 @@ impl<'c> Exchange<'c> {
             status: None,
             bytes: 0,
             pool: None,
-            attempts: SmallVec::new(),
-            attempt_started: None,
+            attempts: Attempts::default(),
             is_held: false,
         }
     }
@@ -223,7 +215,10 @@ impl<'c> Exchange<'c> {
 
     /// The server that the last attempt went to.
     pub(super) fn last_server(&self) -> &str {
-        self.attempts.last().map_or("", |attempt| &attempt.server)
+        self.attempts
+            .list()
+            .last()
+            .map_or("", |attempt| &attempt.server)
     }
 
     /// The request is forwarded to `pool`.
@@ -233,47 +228,23 @@ impl<'c> Exchange<'c> {
 
     /// An attempt at `peer` begins.
     pub(super) fn begin_attempt(&mut self, peer: &Peer, now: Instant) {
-        self.attempt_started = Some(now);
-        self.attempts.push(Attempt {
-            server: Arc::clone(peer.label()),
-            result: AttemptResult::Abandoned,
-            connect: None,
-            header: None,
-            total: Duration::ZERO,
-        });
+        self.attempts.begin(peer.label(), now);
     }
 
     /// The connection for the attempt stands.
     pub(super) fn connected(&mut self, now: Instant) {
-        let elapsed = self.since_attempt(now);
-        if let Some(attempt) = self.attempts.last_mut() {
-            attempt.connect = elapsed;
-        }
+        self.attempts.connected(now);
     }
 
     /// The attempt gave a response head with `status`.
     pub(super) fn answered(&mut self, status: StatusCode, now: Instant) {
-        let elapsed = self.since_attempt(now);
-        if let Some(attempt) = self.attempts.last_mut() {
-            attempt.header = elapsed;
-            attempt.result = AttemptResult::Status(status.as_u16());
-        }
-    }
-
-    fn since_attempt(&self, now: Instant) -> Option<Duration> {
-        self.attempt_started.map(|at| now.duration_since(at))
+        self.attempts.answered(now);
+        self.attempts.gave(AttemptResult::Status(status.as_u16()));
     }
 
     /// The attempt is over; `failure` says why there was no response.
     pub(super) fn end_attempt(&mut self, failure: Option<&'static str>, now: Instant) {
-        let elapsed = self.since_attempt(now);
-        self.attempt_started = None;
-        if let (Some(elapsed), Some(attempt)) = (elapsed, self.attempts.last_mut()) {
-            attempt.total = elapsed;
-            if let Some(reason) = failure {
-                attempt.result = AttemptResult::Failed(reason);
-            }
-        }
+        self.attempts.end(failure, now);
     }
 }
 
@@ -322,7 +293,7 @@ impl Exchange<'_> {
     /// What its line says, for a tunnel that it becomes and that writes it; `None` without an access log.
     pub(super) fn hold(&mut self, now: Instant) -> Option<Box<HeldRecord>> {
         let format = self.site.access?;
-        let attempt_started = self.attempt_started.unwrap_or(now);
+        let attempt_started = self.attempts.started();
         let record = HeldRecord::new(
             format,
             &self.record(now),
@@ -352,7 +323,7 @@ impl Exchange<'_> {
             request_id: self.request_id(),
             duration: now.duration_since(self.times.started),
             pool: self.pool,
-            attempts: &self.attempts,
+            attempts: self.attempts.list(),
         }
     }
 }

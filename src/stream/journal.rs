@@ -12,7 +12,7 @@ use super::forwarder::{Destination, Forwarder};
 use crate::{
     config::StreamProtocol,
     net::Shared,
-    telemetry::{AccessRecord, Attempt, AttemptResult, HeldRecord},
+    telemetry::{AccessRecord, AttemptResult, Attempts, HeldRecord},
     upstream::Peer,
 };
 
@@ -33,8 +33,7 @@ pub(super) struct Journal<'j> {
     target: SocketAddr,
     status: u16,
     destination: Option<Arc<Destination>>,
-    attempts: Vec<Attempt>,
-    attempt_started: Instant,
+    attempts: Attempts,
     is_taken_up: bool,
 }
 
@@ -55,8 +54,7 @@ impl<'j> Journal<'j> {
             target,
             status: LEFT,
             destination: None,
-            attempts: Vec::new(),
-            attempt_started: now,
+            attempts: Attempts::default(),
             is_taken_up: false,
         }
     }
@@ -83,33 +81,21 @@ impl<'j> Journal<'j> {
 
     /// An attempt at `peer` begins.
     pub(super) fn begin_attempt(&mut self, peer: &Peer, now: Instant) {
-        self.attempt_started = now;
         self.status = LEFT;
-        self.attempts.push(Attempt {
-            server: Arc::clone(peer.label()),
-            result: AttemptResult::Abandoned,
-            connect: None,
-            header: None,
-            total: Duration::ZERO,
-        });
+        self.attempts.begin(peer.label(), now);
     }
 
     /// The attempt is over, and has failed for `reason`; it may end with `status`.
     pub(super) fn attempt_failed(&mut self, reason: &'static str, status: u16, now: Instant) {
         self.status = status;
-        if let Some(attempt) = self.attempts.last_mut() {
-            attempt.result = AttemptResult::Failed(reason);
-            attempt.total = now.duration_since(self.attempt_started);
-        }
+        self.attempts.end(Some(reason), now);
     }
 
     /// The attempt gave a connection, or a session has begun.
     pub(super) fn attempt_succeeded(&mut self, now: Instant) {
         self.status = RELAYED;
-        if let Some(attempt) = self.attempts.last_mut() {
-            attempt.result = AttemptResult::Status(RELAYED);
-            attempt.connect = Some(now.duration_since(self.attempt_started));
-        }
+        self.attempts.connected(now);
+        self.attempts.gave(AttemptResult::Status(RELAYED));
     }
 
     /// The line so far, for something that ends later and writes it then; `None` without an access log.
@@ -139,13 +125,13 @@ impl<'j> Journal<'j> {
             request_id: b"",
             duration: Duration::ZERO,
             pool: self.destination.as_ref().map(|to| to.pool.name()),
-            attempts: &self.attempts,
+            attempts: self.attempts.list(),
         };
         Some(HeldRecord::new(
             format,
             &record,
             self.started,
-            self.attempt_started,
+            self.attempts.started(),
         ))
     }
 }

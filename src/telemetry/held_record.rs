@@ -12,8 +12,8 @@ pub struct HeldRecord {
     /// How its line will look.
     pub format: LineFormat,
     started: Instant,
-    /// When the last attempt began, which lasts as long as the tunnel.
-    attempt_started: Instant,
+    /// When the last attempt began, if it lasts as long as the tunnel.
+    attempt_started: Option<Instant>,
     client: IpAddr,
     version: &'static str,
     status: u16,
@@ -27,12 +27,13 @@ pub struct HeldRecord {
 const TEXTS: usize = 7;
 
 impl HeldRecord {
-    /// What `record` says of something that began at `started` and whose last attempt began at `attempt_started`.
+    /// What `record` says of something that began at `started` and whose last attempt is under way since
+    /// `attempt_started`, if it is.
     pub fn new(
         format: LineFormat,
         record: &AccessRecord<'_>,
         started: Instant,
-        attempt_started: Instant,
+        attempt_started: Option<Instant>,
     ) -> Self {
         let texts: [Option<&[u8]>; TEXTS] = [
             Some(record.method),
@@ -63,8 +64,8 @@ impl HeldRecord {
 
     /// What is to be said at `now`, when `bytes` have gone to the client and `received` have come from it.
     pub fn end(&mut self, bytes: u64, received: u64, now: Instant) -> AccessRecord<'_> {
-        if let Some(last) = self.attempts.last_mut() {
-            last.total = now.duration_since(self.attempt_started);
+        if let (Some(started), Some(last)) = (self.attempt_started, self.attempts.last_mut()) {
+            last.total = now.duration_since(started);
         }
         let mut start = 0;
         let [method, target, referer, user_agent, host, request_id, pool] = self.ends.map(|end| {

@@ -7,6 +7,7 @@ mod event_log;
 mod access_format;
 mod access_log;
 mod access_record;
+mod attempts;
 mod held_record;
 
 // The time of day, formatted once a second.
@@ -21,6 +22,7 @@ mod text;
 pub use self::{
     access_log::{AccessLog, AccessSink, AccessWriter},
     access_record::{AccessRecord, Attempt, AttemptResult, LineFormat},
+    attempts::Attempts,
     clock::{Clock, time_of_day_in},
     counter::Counter,
     event_log::EventLog,
