@@ -5,24 +5,14 @@ mod trouble;
 use crate::support::backend::Backend;
 use crate::support::behaviour::{closes_before_answer, never_answers, ok, short_body};
 use crate::support::client::get;
+use crate::support::log::{line, logging_at};
 use crate::support::proxy::{Proxy, app, file};
 use crate::support::temp::TempFile;
 use crate::support::wait;
 
-/// lbd that logs to a file of ours, with further keys for `[log]`.
+/// lbd that logs to a file of ours, with further keys for `[log]`, and is impatient with heads.
 async fn logging(keys: &str, rest: &str) -> (TempFile, Proxy) {
-    let log = TempFile::new("log");
-    let keys = format!("access = \"{}\"\n{keys}", log.path());
-    let proxy = Proxy::start_file(&file(&keys, "timeouts = { header = \"200ms\" }", rest)).await;
-    (log, proxy)
-}
-
-/// The only line, as soon as it is there.
-async fn line(log: &TempFile) -> String {
-    wait::until("the line is written", || !log.lines().is_empty()).await;
-    let lines = log.lines();
-    assert_eq!(lines.len(), 1, "{lines:?}");
-    lines[0].clone()
+    logging_at("timeouts = { header = \"200ms\" }", keys, rest).await
 }
 
 /// What stands in `line` between `before` and the next `after`.

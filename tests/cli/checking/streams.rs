@@ -3,31 +3,13 @@
 mod names;
 mod protocols;
 
-use crate::harness::{Dir, process::Finished};
-use crate::support::{HELLO, Pair, lbd};
+use crate::support::{Checked, HELLO, check};
 
 /// A pool that every file here has.
 const APP: &str = "[pools.app]\nservers = [\"127.0.0.1:8101\"]\n";
 
 /// A stream that ends TLS.
 const TLS: &str = "tls = { certificates = [{ cert = \"a.pem\", key = \"a.key\" }] }";
-
-/// A file that was checked, and what was said of it.
-struct Checked {
-    text: String,
-    said: Finished,
-}
-
-/// Checks `text` beside a.pem and a.key.
-fn check(text: &str) -> Checked {
-    let dir = Dir::new();
-    Pair::new().write(&dir, "a");
-    dir.write("lb.toml", text);
-    Checked {
-        text: text.to_owned(),
-        said: lbd(&dir, &["check", "lb.toml"]),
-    }
-}
 
 /// Checks a file with one stream of these keys, and pool `app`.
 fn check_stream(keys: &str) -> Checked {
@@ -37,20 +19,6 @@ fn check_stream(keys: &str) -> Checked {
 }
 
 impl Checked {
-    /// There is a line of this kind with `part_of_it`, at the place where `part` stands in the file, which is once.
-    fn tells(&self, part: &str, kind: &str, part_of_it: &str) {
-        let count = self.text.matches(part).count();
-        assert_eq!(count, 1, "{part} in {}", self.text);
-        let (before, _) = self.text.split_once(part).expect("it stands there once");
-        let line = before.matches('\n').count() + 1;
-        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-        let start = format!("lb.toml:{line}:{column}: {kind}: ");
-        let said = &self.said.err;
-        let mut lines = said.lines().filter(|line| line.starts_with(&start));
-        let found = lines.any(|line| line.contains(part_of_it));
-        assert!(found, "no {start:?} with {part_of_it:?} in:\n{said}");
-    }
-
     /// Whatever was said has this in it.
     fn says(&self, part: &str) {
         let said = &self.said.err;
@@ -61,12 +29,6 @@ impl Checked {
     fn is_faulty(&self) {
         assert_eq!(self.said.code, Some(78), "{:?}", self.said);
         self.says("lb.toml: 1 error");
-    }
-
-    /// It can be used; `good` says how good it is.
-    fn is(&self, good: &str) {
-        assert_eq!(self.said.code, Some(0), "{:?}", self.said);
-        assert_eq!(self.said.out, format!("lb.toml: {good}\n"));
     }
 }
 
@@ -127,7 +89,7 @@ fn a_pool_that_is_not_there_is_told_with_what_was_meant() {
             "[[streams]]\nbind = \"127.0.0.1:6183\"\n{keys}\n\
              [[streams]]\nbind = \"127.0.0.1:6184\"\npool = \"app\"\n{APP}"
         ));
-        checked.tells("\"ap\"", "error", "no pool `ap`");
+        checked.tells_of("\"ap\"", "error", "no pool `ap`");
         checked.says("did you mean `app`?");
         checked.is_faulty();
     }
@@ -136,7 +98,7 @@ fn a_pool_that_is_not_there_is_told_with_what_was_meant() {
 #[test]
 fn a_stream_has_an_address_and_either_one_pool_or_several_by_name() {
     let checked = check_stream("pool = \"app\"\nsni = { \"x.com\" = \"app\" }");
-    checked.tells("{ \"x.com\"", "error", "`pool`");
+    checked.tells_of("{ \"x.com\"", "error", "`pool`");
     checked.is_faulty();
     let checked = check("[[streams]]\nbind = \"127.0.0.1:6183\"\n");
     checked.says("`pool`");
@@ -154,7 +116,7 @@ fn a_pool_of_http_2_behind_a_stream_is_a_fault() {
     ] {
         let stream = "[[streams]]\nbind = \"127.0.0.1:6183\"\npool = \"app\"\n";
         let checked = check(&format!("{stream}{APP}{keys}\n"));
-        checked.tells("\"app\"", "error", "HTTP/2");
+        checked.tells_of("\"app\"", "error", "HTTP/2");
         checked.is_faulty();
     }
 }
@@ -164,7 +126,7 @@ fn a_pool_that_nobody_uses_is_a_warning_still() {
     let unused = "[pools.unused]\nservers = [\"127.0.0.1:8102\"]\n";
     let checked = check_stream(&format!("pool = \"app\"\n{unused}"));
     checked.is("good, with 1 warning");
-    checked.tells("unused]", "warning", "`unused`");
+    checked.tells_of("unused]", "warning", "`unused`");
 }
 
 // === words ===
@@ -177,7 +139,7 @@ fn words_that_mean_nothing_are_told_with_what_was_meant() {
         ("protocol = \"udpp\"", "\"udpp\"", "did you mean \"udp\"?"),
     ] {
         let checked = check_stream(&format!("pool = \"app\"\n{keys}"));
-        checked.tells(part, "error", "unknown value");
+        checked.tells_of(part, "error", "unknown value");
         checked.says(help);
         checked.is_faulty();
     }
@@ -192,7 +154,7 @@ fn a_header_that_anybody_may_send_is_a_fault() {
     let stream = "[[streams]]\nbind = \"127.0.0.1:6183\"\npool = \"app\"\n";
     for text in [listener, format!("{stream}{key}{APP}")] {
         let checked = check(&text);
-        checked.tells("true", "error", "`trusted_proxies`");
+        checked.tells_of("true", "error", "`trusted_proxies`");
         checked.is_faulty();
         let trusting = text.replace("true", "true\ntrusted_proxies = [\"10.0.0.0/8\"]");
         check(&trusting).is("good");
@@ -205,7 +167,7 @@ fn trusted_proxies_without_a_header_are_a_warning() {
     for key in ["", "proxy_protocol = false\n"] {
         let keys = format!("pool = \"app\"\n{key}trusted_proxies = [\"10.0.0.0/8\"]");
         let checked = check_stream(&keys);
-        checked.tells("[\"10.0.0.0/8\"]", "warning", "`trusted_proxies`");
+        checked.tells_of("[\"10.0.0.0/8\"]", "warning", "`trusted_proxies`");
         checked.is("good, with 1 warning");
     }
 }
@@ -226,7 +188,7 @@ fn an_address_belongs_to_one_listener_or_stream() {
         (other.as_str(), datagrams.as_str()),
     ] {
         let checked = check(&format!("{first}{second}{APP}"));
-        checked.tells("\"127.0.0.1:8100\"]", "error", "127.0.0.1:8100");
+        checked.tells_of("\"127.0.0.1:8100\"]", "error", "127.0.0.1:8100");
         checked.is_faulty();
     }
 }
@@ -248,7 +210,7 @@ fn a_spread_that_is_cut_short_is_a_warning() {
     let rest = format!("[[streams]]\nbind = \"127.0.0.1:6183\"\npool = \"app\"\n{APP}");
     let checked = check(&format!("close_spread = \"31s\"\n{rest}"));
     checked.is("good, with 1 warning");
-    checked.tells("\"31s\"", "warning", "`shutdown_timeout`");
+    checked.tells_of("\"31s\"", "warning", "`shutdown_timeout`");
     let longer = "close_spread = \"31s\"\nshutdown_timeout = \"31s\"\n";
     check(&format!("{longer}{rest}")).is("good");
 }

@@ -2,65 +2,15 @@
 
 use std::fs;
 
-use crate::harness::{Dir, File, Lbd, process::Finished};
-use crate::support::{HELLO, Pair, lbd};
-
-/// A file that was checked, and what was said of it.
-struct Checked {
-    text: String,
-    said: Finished,
-}
-
-/// Checks `text` beside a.pem and a.key.
-fn check(text: &str) -> Checked {
-    let dir = Dir::new();
-    Pair::new().write(&dir, "a");
-    check_in(&dir, text)
-}
-
-fn check_in(dir: &Dir, text: &str) -> Checked {
-    dir.write("lb.toml", text);
-    Checked {
-        text: text.to_owned(),
-        said: lbd(dir, &["check", "lb.toml"]),
-    }
-}
+use crate::harness::{Dir, File, Lbd};
+use crate::support::{Checked, HELLO, Pair, check, check_in};
 
 impl Checked {
-    /// There is a line that begins with `what`, at the place where `part` stands in the file.
-    fn tells(&self, part: &str, what: &str) {
-        assert_eq!(
-            self.text.matches(part).count(),
-            1,
-            "{part} in {}",
-            self.text
-        );
-        let (before, _) = self.text.split_once(part).expect("it stands there once");
-        let line = before.matches('\n').count() + 1;
-        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-        let start = format!("lb.toml:{line}:{column}: {what}");
-        let said = &self.said.err;
-        let found = said.lines().any(|line| line.starts_with(&start));
-        assert!(found, "no {start:?} in:\n{said}");
-    }
-
-    /// It says so to whoever mends the file.
-    fn helps(&self, help: &str) {
-        let (line, said) = (format!(" = help: {help}"), &self.said.err);
-        assert!(said.contains(&line), "no {line:?} in:\n{said}");
-    }
-
     fn has_errors(&self, count: &str) {
         assert_eq!(self.said.code, Some(78), "{:?}", self.said);
         assert_eq!(self.said.out, "", "faults go to standard error");
         let last = format!("lb.toml: {count}\n");
         assert!(self.said.err.ends_with(&last), "{}", self.said.err);
-    }
-
-    /// It can be used; `good` says how good it is.
-    fn is(&self, good: &str) {
-        assert_eq!(self.said.code, Some(0), "{:?}", self.said);
-        assert_eq!(self.said.out, format!("lb.toml: {good}\n"));
     }
 }
 

@@ -11,12 +11,13 @@ use crate::support::behaviour::ok;
 use crate::support::certs::Authority;
 use crate::support::client::{get, request};
 use crate::support::http2::Http2;
+use crate::support::log::line;
 use crate::support::peer::Request;
 use crate::support::plain::Plain;
 use crate::support::proxy::{Proxy, app, file};
 use crate::support::raw::Raw;
 use crate::support::secure::{offering, trusting};
-use crate::support::streams::{ask, ends_tls, line};
+use crate::support::streams::{ask, ends_tls};
 use crate::support::temp::TempFile;
 
 use super::{CLIENT, CLIENT6, VERSIONS, WANTED, local, v1, v2, v2_with};

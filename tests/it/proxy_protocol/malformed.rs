@@ -11,10 +11,11 @@ use crate::support::behaviour::ok;
 use crate::support::certs::Authority;
 use crate::support::client::get;
 use crate::support::frame::PREFACE;
+use crate::support::log::{line, logging};
 use crate::support::proxy::{Proxy, app};
 use crate::support::raw::Raw;
 use crate::support::secure::{handshake, trusting};
-use crate::support::streams::{addr, ends_tls, line, logging, start, stream};
+use crate::support::streams::{addr, ends_tls, start, stream};
 
 use super::{CLIENT, VERSIONS, WANTED, v1, v2};
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use crate::support::backend::Backend;
 use crate::support::behaviour::ok;
 use crate::support::certs::Authority;
+use crate::support::log::{line, lines, logging};
 use crate::support::plain::{Door, Plain, greets, letter};
 use crate::support::secure::trusting;
-use crate::support::streams::{addr, ask, ends_tls, line, lines, logging, pool, start, stream};
+use crate::support::streams::{addr, ask, ends_tls, pool, start, stream};
 use crate::support::tls_peer::{TlsPeer, shows};
 
 use super::{CLIENT, CLIENT6, VERSIONS, WANTED, local, v1, v2};

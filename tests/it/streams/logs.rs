@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::support::backend::Backend;
+use crate::support::log::{line, lines, logging};
 use crate::support::plain::{Door, Plain};
-use crate::support::streams::{addr, line, lines, logging, stream};
+use crate::support::streams::{addr, stream};
 
 /// A connection of 3 bytes up and 5 down, from its begin to its end.
 async fn talk(addr: SocketAddr, door: &Door) {

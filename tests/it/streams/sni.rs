@@ -10,9 +10,10 @@ use rustls::ClientConfig;
 use crate::support::backend::Backend;
 use crate::support::certs::{Authority, Identity};
 use crate::support::client::get;
+use crate::support::log::{lines, logging};
 use crate::support::proxy::Proxy;
 use crate::support::secure::{Secure, trusting};
-use crate::support::streams::{addr, lines, logging, pool, start};
+use crate::support::streams::{addr, pool, start};
 use crate::support::tls_peer::{TlsPeer, shows};
 
 /// A stream that chooses among pools by these names.

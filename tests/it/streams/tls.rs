@@ -13,11 +13,12 @@ use tokio_rustls::client::TlsStream;
 use crate::support::backend::Backend;
 use crate::support::certs::{Authority, Identity};
 use crate::support::client::get;
+use crate::support::log::{line, logging};
 use crate::support::plain::{Door, Plain, greets};
 use crate::support::proxy::Proxy;
 use crate::support::raw::Raw;
 use crate::support::secure::{Agreed, handshake, offering, showing, trusting};
-use crate::support::streams::{addr, ends_tls, line, logging, long, start, stream};
+use crate::support::streams::{addr, ends_tls, long, start, stream};
 use crate::support::wait;
 
 use super::{NAME, certified};

@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
 use super::behaviour::Behaviour;
+use super::connect::{connect, connect_from};
 use super::wait;
 
 /// One end of a connection.
@@ -21,18 +22,12 @@ pub(crate) struct Plain(TcpStream);
 
 impl Plain {
     pub(crate) async fn connect(addr: SocketAddr) -> Self {
-        let stream = wait::within("connecting", TcpStream::connect(addr)).await;
-        Self::new(stream.expect("the proxy accepts"))
+        Self::new(connect(addr).await)
     }
 
     /// Connects from an address of our choice in 127.0.0.0/8.
     pub(crate) async fn connect_from(source: &str, addr: SocketAddr) -> Self {
-        let source: IpAddr = source.parse().expect("an address");
-        let socket = TcpSocket::new_v4().expect("a socket");
-        let bound = socket.bind(SocketAddr::new(source, 0));
-        bound.expect("all of 127.0.0.0/8 is ours");
-        let stream = wait::within("connecting", socket.connect(addr)).await;
-        Self::new(stream.expect("the proxy accepts"))
+        Self::new(connect_from(source, addr).await)
     }
 
     fn new(stream: TcpStream) -> Self {

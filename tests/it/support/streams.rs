@@ -7,7 +7,6 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use super::certs::Identity;
 use super::client::get;
 use super::proxy::{Proxy, file};
-use super::temp::TempFile;
 use super::wait;
 use super::wire::{Framing, Reader};
 
@@ -48,27 +47,6 @@ pub(crate) async fn start(rest: &str) -> (Proxy, SocketAddr) {
     let proxy = Proxy::start(rest).await;
     let addr = addr(&proxy);
     (proxy, addr)
-}
-
-/// lbd with these streams and pools that logs to a file of ours, with further keys for `[log]`.
-pub(crate) async fn logging(keys: &str, rest: &str) -> (TempFile, Proxy) {
-    let log = TempFile::new("log");
-    let keys = format!("access = \"{}\"\n{keys}", log.path());
-    let proxy = Proxy::start_file(&file(&keys, "", rest)).await;
-    (log, proxy)
-}
-
-/// The lines, as soon as there are `count`; more fail the test.
-pub(crate) async fn lines(log: &TempFile, count: usize) -> Vec<String> {
-    wait::until("the lines are written", || log.lines().len() >= count).await;
-    let lines = log.lines();
-    assert_eq!(lines.len(), count, "{lines:?}");
-    lines
-}
-
-/// The only line, as soon as it is there.
-pub(crate) async fn line(log: &TempFile) -> String {
-    lines(log, 1).await.remove(0)
 }
 
 /// The body of the answer to GET / over a connection of any kind.

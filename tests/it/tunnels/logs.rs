@@ -9,9 +9,9 @@ use crate::support::behaviour::answers;
 use crate::support::h2_line::{line as stream, websocket};
 use crate::support::http2::{Http2, head};
 use crate::support::line::{Line, upgrade};
+use crate::support::log::{line, lines, logging};
 use crate::support::plain::Door;
 use crate::support::proxy::{Proxy, app, file};
-use crate::support::streams::{line, lines, logging};
 use crate::support::temp::TempFile;
 
 use super::{accepted, greeted, greets, tunnel};

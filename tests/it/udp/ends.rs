@@ -6,8 +6,9 @@ use tokio::net::UdpSocket;
 use tokio::time::{Instant, interval};
 
 use crate::support::datagrams::{Datagrams, Echo};
+use crate::support::log::{line, lines, logging};
 use crate::support::proxy::Proxy;
-use crate::support::streams::{addr, line, lines, logging, start};
+use crate::support::streams::{addr, start};
 use crate::support::wait;
 
 use super::{before_two, two, udp};

@@ -1,7 +1,8 @@
 //! One access line for each session, at its end.
 
 use crate::support::datagrams::{Datagrams, Echo};
-use crate::support::streams::{addr, line, lines, logging};
+use crate::support::log::{line, lines, logging};
+use crate::support::streams::addr;
 
 use super::udp;
 

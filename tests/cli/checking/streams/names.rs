@@ -18,7 +18,7 @@ fn names_and_stars_that_mean_nothing_are_told() {
         let keys = format!("sni = {{ \"{name}\" = \"app\" }}");
         let checked = check_stream(&keys);
         let part = format!("\"{name}\" =");
-        checked.tells(&part, "error", "`sni`");
+        checked.tells_of(&part, "error", "`sni`");
         checked.is_faulty();
     }
 }
@@ -26,7 +26,7 @@ fn names_and_stars_that_mean_nothing_are_told() {
 #[test]
 fn tls_cannot_be_ended_and_passed_on() {
     let checked = check_stream(&format!("sni = {{ \"*\" = \"app\" }}\n{TLS}"));
-    checked.tells("{ \"*\"", "error", "`tls`");
+    checked.tells_of("{ \"*\"", "error", "`tls`");
     checked.is_faulty();
 }
 
@@ -42,7 +42,7 @@ fn a_name_that_is_there_twice_is_told() {
         let keys = format!("sni = {{ \"{first}\" = \"app\", \"{second}\" = \"app\" }}");
         let checked = check_stream(&keys);
         let part = format!("\"{second}\" =");
-        checked.tells(&part, "error", "`sni`");
+        checked.tells_of(&part, "error", "`sni`");
         checked.says("twice");
         checked.is_faulty();
     }
@@ -56,7 +56,7 @@ fn an_address_is_no_name() {
         let keys = format!("sni = {{ \"{address}\" = \"app\" }}");
         let checked = check_stream(&keys);
         let part = format!("\"{address}\" =");
-        checked.tells(&part, "error", "`sni`");
+        checked.tells_of(&part, "error", "`sni`");
         checked.is_faulty();
     }
 }
