@@ -59,3 +59,10 @@ async fn a_client_that_is_gone_is_missed_though_the_server_does_not_read() {
     // It is asked for every two seconds.
     server.breaks().await;
 }
+
+#[tokio::test]
+async fn tcp_user_timeout_ends_a_connection_to_somebody_who_does_not_read() {
+    let (_proxy, _client, mut server) = connected("tcp_user_timeout = \"1s\"").await;
+    fill(&mut server.writer, 3).await;
+    server.breaks().await;
+}

@@ -187,3 +187,20 @@ async fn each_connection_leaves_one_line() {
         lines(&log, count).await;
     }
 }
+
+#[tokio::test]
+async fn each_attempt_has_a_time_of_its_own_though_all_have_failed() {
+    let (hangs, dead) = (Backend::never_accepts().await, Backend::refuses());
+    let keys = "timeouts = { connect = \"500ms\" }";
+    let text = stream(keys, &[hangs.server(), dead.server()], "");
+    let (log, proxy) = logging("", &text).await;
+    Plain::connect(addr(&proxy)).await.is_closed().await;
+    let line = line(&log).await;
+    let (_, times) = line.split_once(" times=\"").expect("times");
+    let times: Vec<f64> = times
+        .trim_end_matches('"')
+        .split(", ")
+        .map(|time| time.parse().expect("a time"))
+        .collect();
+    assert!(times[0] >= 0.5 && times[1] < 0.4, "{line}");
+}

@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::certs::Identity;
 use super::client::get;
-use super::proxy::{Proxy, file};
+use super::proxy::Proxy;
 use super::wait;
 use super::wire::{Framing, Reader};
 
