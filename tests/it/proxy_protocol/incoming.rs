@@ -14,7 +14,7 @@ use crate::support::http2::Http2;
 use crate::support::log::line;
 use crate::support::peer::Request;
 use crate::support::plain::Plain;
-use crate::support::proxy::{Proxy, app, file};
+use crate::support::proxy::{Proxy, app, file, says};
 use crate::support::raw::Raw;
 use crate::support::secure::{offering, trusting};
 use crate::support::streams::{ask, ends_tls};
@@ -146,6 +146,17 @@ async fn a_second_header_is_no_request() {
     assert_eq!(client.response().await.status, 400);
     client.ends().await;
     assert_eq!(backend.requests(), 0);
+}
+
+#[tokio::test]
+async fn whoever_has_shown_no_header_goes_when_a_reload_wants_one() {
+    let mut proxy = Proxy::start(&says("path = \"/\"", "x")).await;
+    let mut client = proxy.raw().await;
+    assert_eq!(client.exchange(get("/")).await.status, 200);
+    let wanting = file("", WANTED, &says("path = \"/\"", "x"));
+    let reloaded = proxy.try_reload(&wanting).await;
+    reloaded.expect("a good file is taken");
+    client.ends().await;
 }
 
 #[tokio::test]

@@ -118,3 +118,16 @@ async fn an_end_in_clear_text_is_announced_in_tls() {
     answered.expect("the proxy takes an answer");
     assert_eq!(client.rest().await, b"an answer");
 }
+
+#[tokio::test]
+async fn a_server_is_not_told_which_protocol_is_inside() {
+    let (authority, identity) = certified();
+    // One that knows a protocol by name refuses whoever offers only others.
+    let mut config = shows(&identity);
+    config.alpn_protocols = vec![b"mqtt".to_vec()];
+    let peer = TlsPeer::start(config, "hello").await;
+    let text = stream("", &[peer.server()], &speaks_tls(&authority, ""));
+    let (_proxy, addr) = start(&text).await;
+    let client = Plain::connect(addr).await;
+    assert_eq!(ask(client.into_inner()).await, "hello");
+}

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rustix::net::sockopt::set_socket_linger;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -43,6 +44,18 @@ impl Line {
         let stream: &TcpStream = self.writer.as_ref();
         stream.set_zero_linger().expect("a connection of our own");
         self.writer.forget();
+    }
+
+    /// Closes the connection, which is done when the other side's kernel has all that was said: what comes later is
+    /// answered by a RST, and no FIN.
+    pub(crate) async fn leave(self) {
+        let (reader, writer) = (self.reader, self.writer);
+        let stream: &TcpStream = writer.as_ref();
+        set_socket_linger(stream, Some(wait::DEADLINE)).expect("a connection of our own");
+        let closing = tokio::task::spawn_blocking(move || drop((reader, writer)));
+        wait::within("everything is taken", closing)
+            .await
+            .expect("no panic");
     }
 
     /// The connection breaks, which the kernel knows though nobody reads or writes.

@@ -7,9 +7,9 @@ use h2::Reason;
 use tokio::time::Instant;
 
 use crate::support::http2::Http2;
-use crate::support::line::fill;
+use crate::support::line::{Line, fill, switching_to};
 use crate::support::plain::Door;
-use crate::support::proxy::Proxy;
+use crate::support::proxy::{Proxy, app};
 
 use super::Tunnel;
 use super::extended::{H2C, before, is_ready, site, stream};
@@ -108,4 +108,19 @@ async fn a_stream_that_is_reset_after_its_end_is_missed_at_once() {
     let took = start.elapsed();
     assert!(took < Duration::from_millis(1500), "{took:?}");
     is_ready(&mut client).await;
+}
+
+#[tokio::test]
+async fn a_server_that_switches_before_it_has_the_request_is_no_server() {
+    let door = Door::open().await;
+    let proxy = Proxy::start(&app(&[door.server()], "")).await;
+    let mut client = Line::connect(proxy.addr()).await;
+    let head = "POST /exec HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n";
+    let cut = format!("{head}Content-Length: 100000\r\n\r\nthe beginning of a body");
+    client.send(cut).await;
+    let mut server = Line::accept(&door).await;
+    server.head().await;
+    server.send(switching_to("tcp", "")).await;
+    let answer = client.head().await;
+    assert_eq!(answer.start, "HTTP/1.1 502 Bad Gateway");
 }

@@ -232,6 +232,20 @@ async fn beyond_max_sessions_new_clients_wait_and_old_ones_go_on() {
     assert_eq!(third.ask_text("3", addr).await, "a3");
 }
 
+#[tokio::test]
+async fn sessions_from_before_a_reload_count_for_max_sessions() {
+    let echo = Echo::start("a").await;
+    let file = udp("max_sessions = 1", &[echo.server()], "");
+    let (mut proxy, addr) = start(&file).await;
+    let (first, second) = (Datagrams::bind().await, Datagrams::bind().await);
+    assert_eq!(first.ask_text("1", addr).await, "a1");
+    proxy.reload(&file).await;
+    second.send("dropped", addr).await;
+    // It is answered after that was dropped.
+    assert_eq!(first.ask_text("2", addr).await, "a2");
+    assert_eq!(echo.sessions(), 1);
+}
+
 // === reloads, and the end ===
 
 #[tokio::test]
