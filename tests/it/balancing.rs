@@ -3,6 +3,7 @@
 use crate::support::backend::Backend;
 use crate::support::behaviour::ok;
 use crate::support::client::Client;
+use crate::support::hashed::TO_TWO;
 use crate::support::proxy::{Proxy, app};
 use crate::support::raw::Raw;
 
@@ -77,14 +78,7 @@ async fn ip_hash_sees_the_client_behind_a_trusted_proxy() {
     let [a, b, _] = three().await;
     let pool = app(&[a.server(), b.server()], "balance = \"ip_hash\"");
     let proxy = Proxy::start_with("trusted_proxies = [\"127.0.0.0/8\"]", &pool).await;
-    // nginx's own vectors for two equal servers.
-    for (client, name) in [
-        ("192.168.110.5", "b"),
-        ("192.168.111.5", "a"),
-        ("172.31.12.9", "a"),
-        ("10.0.0.200", "b"),
-        ("198.19.249.1", "a"),
-    ] {
+    for (client, name) in TO_TWO {
         let answer = proxy
             .request("GET", "/", &[("X-Forwarded-For", client)], b"")
             .await;

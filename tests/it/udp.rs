@@ -8,6 +8,7 @@ mod turning;
 use std::net::SocketAddr;
 
 use crate::support::datagrams::{Datagrams, Echo};
+use crate::support::hashed::TO_THREE;
 use crate::support::plain::{Door, Plain};
 use crate::support::proxy::Proxy;
 use crate::support::streams::{long, pool, start, stream, stream_at};
@@ -93,15 +94,7 @@ async fn ip_hash_goes_by_the_network_of_the_client() {
     let servers = [a.server(), b.server(), c.server()];
     let text = udp("", &servers, "balance = \"ip_hash\"");
     let (_proxy, addr) = start(&text).await;
-    // nginx's mapping of three octets to three equal servers.
-    for (ip, name) in [
-        ("127.0.0.1", "c"),
-        ("127.0.1.1", "a"),
-        ("127.0.2.1", "b"),
-        ("127.0.0.77", "c"),
-        ("127.0.1.200", "a"),
-        ("127.0.2.3", "b"),
-    ] {
+    for (ip, name) in TO_THREE {
         let client = Datagrams::bind_to(ip).await;
         assert_eq!(client.ask_text("", addr).await, name, "{ip}");
     }

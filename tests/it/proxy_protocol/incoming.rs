@@ -10,6 +10,7 @@ use crate::support::backend::Backend;
 use crate::support::behaviour::ok;
 use crate::support::certs::Authority;
 use crate::support::client::{get, request};
+use crate::support::hashed::TO_TWO;
 use crate::support::http2::Http2;
 use crate::support::log::line;
 use crate::support::peer::Request;
@@ -225,15 +226,8 @@ async fn ip_hash_goes_by_the_client() {
     let (a, b) = (Backend::start(ok("a")).await, Backend::start(ok("b")).await);
     let pool = app(&[a.server(), b.server()], "balance = \"ip_hash\"");
     let proxy = Proxy::start_with(WANTED, &pool).await;
-    // nginx's own vectors for two equal servers.
-    for (client, name) in [
-        ("192.168.110.5:1", "b"),
-        ("192.168.111.5:1", "a"),
-        ("172.31.12.9:1", "a"),
-        ("10.0.0.200:1", "b"),
-        ("198.19.249.1:1", "a"),
-    ] {
-        let header = v1((client, "198.51.100.1:443"));
+    for (client, name) in TO_TWO {
+        let header = v1((&format!("{client}:1"), "198.51.100.1:443"));
         let mut raw = Raw::connect(proxy.addr()).await;
         let answer = raw.exchange([header, get("/")].concat()).await;
         assert_eq!(answer.text(), name, "{client}");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::support::backend::Backend;
 use crate::support::behaviour::ok;
 use crate::support::certs::Authority;
+use crate::support::hashed::TO_TWO;
 use crate::support::log::{line, lines, logging};
 use crate::support::plain::{Door, Plain, greets, letter};
 use crate::support::secure::trusting;
@@ -102,16 +103,10 @@ async fn ip_hash_goes_by_the_client() {
     let servers = [a.server(), b.server()];
     let text = stream(WANTED, &servers, "balance = \"ip_hash\"");
     let (_proxy, addr) = start(&text).await;
-    // nginx's own vectors for two equal servers.
-    for (client, name) in [
-        ("192.168.110.5:1", "b"),
-        ("192.168.111.5:1", "a"),
-        ("172.31.12.9:1", "a"),
-        ("10.0.0.200:1", "b"),
-        ("198.19.249.1:1", "a"),
-    ] {
+    for (client, name) in TO_TWO {
         let mut connection = Plain::connect(addr).await;
-        connection.send(v2((client, "198.51.100.1:443"))).await;
+        let header = v2((&format!("{client}:1"), "198.51.100.1:443"));
+        connection.send(header).await;
         assert_eq!(letter(&mut connection).await, name, "{client}");
     }
 }

@@ -1,6 +1,7 @@
 //! The share of each server, which is the same as with requests: a connection counts as one.
 
 use crate::support::backend::Backend;
+use crate::support::hashed::TO_THREE;
 use crate::support::plain::{Plain, greets, letter, who};
 use crate::support::streams::{start, stream};
 use crate::support::wait;
@@ -51,15 +52,7 @@ async fn ip_hash_goes_by_the_network_of_the_client() {
     let [a, b, c] = three().await;
     let servers = [a.server(), b.server(), c.server()];
     let (_proxy, addr) = start(&stream("", &servers, "balance = \"ip_hash\"")).await;
-    // nginx's mapping of three octets to three equal servers.
-    for (client, name) in [
-        ("127.0.0.1", "c"),
-        ("127.0.1.1", "a"),
-        ("127.0.2.1", "b"),
-        ("127.0.0.77", "c"),
-        ("127.0.1.200", "a"),
-        ("127.0.2.3", "b"),
-    ] {
+    for (client, name) in TO_THREE {
         let mut connection = Plain::connect_from(client, addr).await;
         assert_eq!(letter(&mut connection).await, name, "{client}");
     }

@@ -1,8 +1,9 @@
 //! What the tests stand on. The order below is the order of dependence.
 
-// Waiting, messages and frames on the wire, files that go away again.
+// Waiting, messages and frames on the wire, files that go away again, and what nginx does.
 pub(crate) mod certs;
 pub(crate) mod frame;
+pub(crate) mod hashed;
 pub(crate) mod hpack;
 pub(crate) mod temp;
 pub(crate) mod wait;

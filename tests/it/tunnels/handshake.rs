@@ -198,6 +198,18 @@ async fn the_routes_edits_are_for_a_101_too() {
     }
 }
 
+/// A client that offers these protocols, and the server that has read so.
+async fn offering(protocols: &str) -> (Proxy, Line, Line) {
+    let door = Door::open().await;
+    let proxy = Proxy::start(&app(&[door.server()], "")).await;
+    let mut client = Line::connect(proxy.addr()).await;
+    let fields = [("Connection", "Upgrade"), ("Upgrade", protocols)];
+    client.send(request("GET", "/", &fields, b"")).await;
+    let mut server = Line::accept(&door).await;
+    server.head().await;
+    (proxy, client, server)
+}
+
 #[tokio::test]
 async fn the_server_chooses_among_what_is_offered() {
     for (offered, chosen) in [
@@ -205,13 +217,7 @@ async fn the_server_chooses_among_what_is_offered() {
         ("h2c, first", "first"),
         ("WebSocket", "websocket"),
     ] {
-        let door = Door::open().await;
-        let proxy = Proxy::start(&app(&[door.server()], "")).await;
-        let mut client = Line::connect(proxy.addr()).await;
-        let fields = [("Connection", "Upgrade"), ("Upgrade", offered)];
-        client.send(request("GET", "/", &fields, b"")).await;
-        let mut server = Line::accept(&door).await;
-        server.head().await;
+        let (_proxy, mut client, mut server) = offering(offered).await;
         server.send(switching_to(chosen, "")).await;
         let head = client.head().await;
         let sees = head.fields.get("upgrade").map(str::to_lowercase);
@@ -223,13 +229,7 @@ async fn the_server_chooses_among_what_is_offered() {
 #[tokio::test]
 async fn a_server_that_has_no_choice_need_not_say_what_it_has_chosen() {
     for offered in ["foo/2", "h2c, foo/2"] {
-        let door = Door::open().await;
-        let proxy = Proxy::start(&app(&[door.server()], "")).await;
-        let mut client = Line::connect(proxy.addr()).await;
-        let fields = [("Connection", "Upgrade"), ("Upgrade", offered)];
-        client.send(request("GET", "/", &fields, b"")).await;
-        let mut server = Line::accept(&door).await;
-        server.head().await;
+        let (_proxy, mut client, mut server) = offering(offered).await;
         let head = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\r\n";
         server.send(head).await;
         let head = client.head().await;
