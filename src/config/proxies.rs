@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Proxies in front whose word is taken for who their clients are (nginx `set_real_ip_from`).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct TrustedProxies(Vec<IpNet>);
 
 impl TrustedProxies {

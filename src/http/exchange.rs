@@ -1,8 +1,8 @@
 //! One request and what becomes of it.
 //!
 //! An [`Exchange`] is dropped when the last byte has gone, when the client left, when a reset cut
-//! it short, or when a panic unwinds: in every case its `Drop` writes the one access line. No other place
-//! writes one, but a tunnel that an exchange has become.
+//! it short, or when a panic unwinds: in every case its `Drop` writes the one access line, unless it has become a tunnel,
+//! which writes it when it ends.
 
 use std::net::{IpAddr, SocketAddr};
 

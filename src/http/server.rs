@@ -11,7 +11,6 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{self, Poll},
-    time::Duration,
 };
 
 use http::StatusCode;
@@ -31,11 +30,11 @@ use super::{
 };
 use crate::{
     config::Alpn,
-    net::{Agreed, BufferSize, ClientIdentity, Deadline, Farewell, NoTls, Opening, Stream, linger},
+    net::{
+        Agreed, BufferSize, ClientIdentity, Deadline, Farewell, LAST_CHANCE, NoTls, Opening,
+        Stream, linger,
+    },
 };
-
-/// How long a connection that never carried a request is waited for once its worker drains.
-const LAST_CHANCE: Duration = Duration::from_secs(1);
 
 /// nginx's "The plain HTTP request was sent to HTTPS port".
 const USE_HTTPS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nServer: lbd\r\nConnection: close\r\n\
@@ -143,7 +142,14 @@ impl ClientConnection {
         }
         let Some(tls) = &site.tls else {
             return match site.h2c {
-                true => self.sniff(deadline).await,
+                true => {
+                    let is_http2 = opening.begins_with(PREFACE);
+                    match while_wanted(context, arrival, is_http2).await? {
+                        true => Some(Alpn::H2),
+                        // What it says instead, or half of the preface, is for HTTP/1.1 to read.
+                        false => (!input.is_empty()).then_some(Alpn::Http11),
+                    }
+                }
                 false => Some(Alpn::Http11),
             };
         };
@@ -162,34 +168,6 @@ impl ClientConnection {
                 None
             }
         }
-    }
-
-    /// Whether the client begins with HTTP/2's preface. What it says instead, or half of it, is left for
-    /// HTTP/1.1 to read.
-    async fn sniff(&mut self, deadline: Deadline) -> Option<Alpn> {
-        let Http1Client {
-            stream,
-            input,
-            timer,
-        } = &mut self.client;
-        let (context, arrival) = (&*self.context, &*self.arrival);
-        while input.len() < PREFACE.len() && PREFACE.starts_with(input.data()) {
-            let fill = poll_fn(|cx| {
-                context
-                    .shared
-                    .buffers
-                    .poll_fill(cx, stream, input, BufferSize::Short)
-            });
-            let filled = while_wanted(context, arrival, timer.limit(deadline, fill)).await?;
-            if !matches!(filled, Some(Ok(n)) if n > 0) {
-                return (!input.is_empty()).then_some(Alpn::Http11);
-            }
-        }
-        Some(if input.data().starts_with(PREFACE) {
-            Alpn::H2
-        } else {
-            Alpn::Http11
-        })
     }
 
     /// Gives the connection to HTTP/2.

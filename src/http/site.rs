@@ -29,8 +29,9 @@ pub struct Site {
     /// Whether they may speak HTTP/2 without it, and how many requests they may have open then or inside it.
     pub(super) h2c: bool,
     pub(super) max_streams: u32,
-    /// Whether each connection begins with a PROXY header, and from whom one is believed.
+    /// Whether each connection begins with a PROXY header.
     pub(super) proxy_protocol: bool,
+    /// Who is believed what such a header, or `X-Forwarded-*`, says.
     pub(super) trusted_proxies: TrustedProxies,
 }
 

@@ -7,6 +7,10 @@ use std::{
     time::Duration,
 };
 
+/// How long whoever has no future is waited for: until an answer that is under way has come, or until a connection that
+/// was told to end has done so.
+pub const LAST_CHANCE: Duration = Duration::from_secs(1);
+
 /// One worker's connections, as far as ending them goes.
 #[derive(Debug, Default)]
 pub struct Drain {

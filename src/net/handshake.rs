@@ -95,6 +95,17 @@ impl Opening<'_> {
         }
     }
 
+    /// Whether the client begins with `preface`, of which as much is read as it takes to see; all of that stays in
+    /// `input`.
+    pub async fn begins_with(&mut self, preface: &[u8]) -> bool {
+        while self.input.len() < preface.len() && preface.starts_with(self.input.data()) {
+            if self.read().await != Some(true) {
+                break;
+            }
+        }
+        self.input.data().starts_with(preface)
+    }
+
     /// Reads more, of which there is some if it gives `true`; `None` if it does not come in time.
     async fn read(&mut self) -> Option<bool> {
         let (stream, input, buffers) = (&*self.stream, &mut *self.input, &self.shared.buffers);

@@ -28,7 +28,7 @@ mod shared;
 pub use self::{
     buffer::{Buffer, BufferPool, BufferSize},
     datagram::{Arrived, Batch, Datagrams, PeerDatagrams, Received, bind_datagrams},
-    drain::Drain,
+    drain::{Drain, LAST_CHANCE},
     farewell::{Farewell, linger},
     handshake::{Agreed, NoTls, Opening},
     hello::Hello,

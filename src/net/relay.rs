@@ -13,14 +13,13 @@ use tokio::time::Instant;
 
 use super::{
     buffer::{Buffer, BufferPool, BufferSize},
+    drain::LAST_CHANCE,
     shared::Shared,
     side::Side,
     stream::Stream,
     timer::Timer,
 };
 
-/// How long the sides may take to end once they were told to.
-const LAST_CHANCE: Duration = Duration::from_secs(1);
 /// How often it is looked within the time that a relay may be idle whether it is: it ends so much later at most.
 const LOOKS: u32 = 8;
 /// How often a side that is not read from is asked whether it is broken.

@@ -6,12 +6,15 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::Poll,
-    time::Duration,
 };
 
 use tokio::time::Instant;
 
-use super::{buffer::BufferPool, drain::Drain, timer::Timers};
+use super::{
+    buffer::BufferPool,
+    drain::{Drain, LAST_CHANCE},
+    timer::Timers,
+};
 use crate::telemetry::{AccessWriter, Clock, HeldRecord, Troubles};
 
 /// The parts of a worker that it lends to each of its connections, whatever they speak.
@@ -30,9 +33,6 @@ pub struct Shared {
     /// What goes wrong, counted.
     pub troubles: Arc<Troubles>,
 }
-
-/// How long something is waited for that nobody wants any more.
-const LAST_CHANCE: Duration = Duration::from_secs(1);
 
 impl Shared {
     /// Writes the line of something that ends now, when `bytes` have gone to the client and `received` have come from it.

@@ -21,15 +21,13 @@ use super::{
     session::{Session, VERDICT, is_of_the_datagram, unreachable},
 };
 use crate::{
-    net::{Arrived, PeerDatagrams, Timer},
+    net::{Arrived, LAST_CHANCE, PeerDatagrams, Timer},
     telemetry::{HeldRecord, Seldom},
     upstream::{Failure, Lease, PeerId, PickContext, TrySoFar},
 };
 
 /// How long a session lasts at most that no server has answered to: anybody can begin one in anybody's name.
 const UNANSWERED: Duration = Duration::from_secs(30);
-/// How long a session that has no future waits for an answer.
-const LAST_CHANCE: Duration = Duration::from_secs(1);
 
 /// What has been passed back.
 enum Passed {

@@ -39,7 +39,7 @@ use crate::{
         server::{Arrival, while_wanted},
         site::Site,
     },
-    net::{Buffer, ClientIdentity, Deadline, Farewell, Stream, Timer, linger},
+    net::{Buffer, ClientIdentity, Deadline, Farewell, LAST_CHANCE, Stream, Timer, linger},
     telemetry::Seldom,
     upstream::Tunnel,
 };
@@ -58,8 +58,6 @@ const SMALL_FRAMES: usize = 256 << 20;
 /// errors of the client's: beyond these it is an attack.
 const MOST_UNSEEN_RESETS: usize = 200;
 const MOST_ERRORS: usize = 200;
-/// How long a connection that is told to end may take to do so, once nothing is left to wait for.
-const LAST_CHANCE: Duration = Duration::from_secs(1);
 
 /// How long a client that was answered early may go on sending.
 const LAST_WORDS: Duration = Duration::from_millis(500);
