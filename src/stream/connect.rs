@@ -26,7 +26,9 @@ impl Connecting<'_> {
     /// A connection to the first peer that takes one; `None` if none does, which `journal` and the log then say.
     pub(super) async fn run(&self, journal: &mut Journal<'_>) -> Option<(Stream, Lease)> {
         let mut tried: Vec<PeerId> = Vec::new();
-        let mut now = journal.started();
+        // Not since the client came: how long it took to say what it wants is nothing that a server has to answer for.
+        let started = Instant::now();
+        let mut now = started;
         let mut picked = self.pick(&tried, now);
         if picked.is_err() {
             journal.ends_with(502);
@@ -41,14 +43,15 @@ impl Connecting<'_> {
             match connected {
                 Ok(stream) => {
                     lease.succeeded(now);
-                    journal.attempt_succeeded(now);
+                    journal.connected(now);
+                    journal.attempt_succeeded();
                     return Some((stream, lease));
                 }
                 Err(failure) => {
                     lease.failed(now, &failure);
                     journal.attempt_failed(failure.reason, failure.status().as_u16(), now);
                     tried.push(lease.peer().id());
-                    if !self.may_go_on(&failure, &tried, journal, now) {
+                    if !self.may_go_on(&failure, &tried, now.duration_since(started)) {
                         return None;
                     }
                 }
@@ -67,16 +70,10 @@ impl Connecting<'_> {
     }
 
     /// Nothing of what the client says has been sent to anybody, so that every try is like the first.
-    fn may_go_on(
-        &self,
-        failure: &Failure,
-        tried: &[PeerId],
-        journal: &Journal<'_>,
-        now: Instant,
-    ) -> bool {
+    fn may_go_on(&self, failure: &Failure, tried: &[PeerId], elapsed: Duration) -> bool {
         let so_far = TrySoFar {
             tries: tried.len(),
-            elapsed: now.duration_since(journal.started()),
+            elapsed,
             replayable: true,
         };
         self.destination.retry.allows(failure, &Method::GET, so_far)

@@ -52,6 +52,13 @@ pub struct StreamConnection {
     client: SocketAddr,
 }
 
+/// Why nothing is passed on, in words for a log.
+enum Refusal {
+    /// There is no TLS, as far as the client was told.
+    Handshake(String),
+    Other(String),
+}
+
 /// What is known of a client before anything is passed on.
 struct Known {
     ends: Endpoints,
@@ -90,7 +97,7 @@ impl StreamConnection {
         let known = match known.await {
             None => return,
             Some(Ok(known)) => known,
-            Some(Err(failure)) => return Box::pin(self.refuse(&failure, &mut journal)).await,
+            Some(Err(refusal)) => return Box::pin(self.refuse(refusal, &mut journal)).await,
         };
         let connecting = shared.while_wanted(|| true, self.connect(&known, &mut journal));
         let Some(Some((peer, lease))) = connecting.await else {
@@ -109,7 +116,7 @@ impl StreamConnection {
     }
 
     /// Learns who the client is and where it wants to go.
-    async fn know(&mut self, journal: &mut Journal<'_>) -> Result<Known, String> {
+    async fn know(&mut self, journal: &mut Journal<'_>) -> Result<Known, Refusal> {
         let forwarder = Arc::clone(&self.forwarder);
         let deadline = Deadline::At(journal.started() + forwarder.timeouts.header);
         let mut ends = Endpoints {
@@ -125,21 +132,23 @@ impl StreamConnection {
         };
         if forwarder.proxy_protocol {
             let heard = opening.proxy_header(self.client, &forwarder.trusted_proxies);
-            ends = heard.await?.unwrap_or(ends);
+            ends = heard.await.map_err(Refusal::Other)?.unwrap_or(ends);
+            self.client = ends.source;
             journal.is_from(ends.source);
         }
         let mut extensions = Extensions::default();
         if let Some(tls) = &forwarder.tls {
-            let agreed = opening.tls(tls).await.map_err(|no_tls| no_tls.reason)?;
+            let agreed = opening.tls(tls).await;
+            let agreed = agreed.map_err(|no_tls| Refusal::Handshake(no_tls.reason))?;
             let facts = opening.stream.tls_facts(agreed.identity.as_deref());
             extensions = facts.unwrap_or_default();
         }
         let (destination, extensions) = match &forwarder.target {
             Target::Pool(destination) => (Arc::clone(destination), extensions),
             Target::Sni(by_sni) => {
-                let hello = opening.hello().await?;
+                let hello = opening.hello().await.map_err(Refusal::Other)?;
                 let found = by_sni.find(hello.name.as_deref());
-                let destination = found.ok_or_else(|| nobody(&hello))?;
+                let destination = found.ok_or_else(|| Refusal::Other(nobody(&hello)))?;
                 let extensions = Extensions {
                     name: hello.name,
                     alpn: hello.alpn,
@@ -190,13 +199,18 @@ impl StreamConnection {
         .await
     }
 
-    async fn refuse(&mut self, failure: &str, journal: &mut Journal<'_>) {
+    async fn refuse(&mut self, refusal: Refusal, journal: &mut Journal<'_>) {
         journal.ends_with(REFUSED);
-        let listener = self.arrival.actual;
-        tracing::info!(client = %self.client, %listener, failure, "connection refused");
-        if self.forwarder.tls.is_some() {
-            // So that the client hears what it was told.
-            linger(&self.stream, &self.timer, Farewell::Curt).await;
+        let (client, listener) = (self.client, self.arrival.actual);
+        match refusal {
+            Refusal::Handshake(failure) => {
+                tracing::info!(%client, %listener, failure, "TLS handshake failed");
+                // So that the client hears what it was told.
+                linger(&self.stream, &self.timer, Farewell::Curt).await;
+            }
+            Refusal::Other(failure) => {
+                tracing::info!(%client, %listener, failure, "connection refused");
+            }
         }
     }
 }

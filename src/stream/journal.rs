@@ -91,34 +91,41 @@ impl<'j> Journal<'j> {
         self.attempts.end(Some(reason), now);
     }
 
-    /// The attempt gave a connection, or a session has begun.
-    pub(super) fn attempt_succeeded(&mut self, now: Instant) {
-        self.status = RELAYED;
+    /// The connection for the attempt stands.
+    pub(super) fn connected(&mut self, now: Instant) {
         self.attempts.connected(now);
+    }
+
+    /// The attempt gave a connection, or was a session that nothing went wrong with.
+    pub(super) fn attempt_succeeded(&mut self) {
+        self.status = RELAYED;
         self.attempts.gave(AttemptResult::Status(RELAYED));
     }
 
     /// The line so far, for something that ends later and writes it then; `None` without an access log.
     pub(super) fn take_up(mut self) -> Option<Box<HeldRecord>> {
         self.is_taken_up = true;
-        self.held().map(Box::new)
-    }
-
-    fn held(&self) -> Option<HeldRecord> {
         let format = self.forwarder.access?;
         let target = self.target.to_string();
+        let (record, attempt_started) = (self.record(&target), self.attempts.started());
+        let held = HeldRecord::new(format, &record, self.started, attempt_started);
+        Some(Box::new(held))
+    }
+
+    /// What there is to say so far.
+    fn record<'r>(&'r self, target: &'r str) -> AccessRecord<'r> {
         let method: &[u8] = match self.forwarder.protocol {
             StreamProtocol::Tcp => b"TCP",
             StreamProtocol::Udp => b"UDP",
         };
-        let record = AccessRecord {
+        AccessRecord {
             client: self.client,
             method,
             target: target.as_bytes(),
             version: "",
             status: self.status,
             bytes: 0,
-            received: None,
+            received: Some(0),
             referer: None,
             user_agent: None,
             host: None,
@@ -126,23 +133,24 @@ impl<'j> Journal<'j> {
             duration: Duration::ZERO,
             pool: self.destination.as_ref().map(|to| to.pool.name()),
             attempts: self.attempts.list(),
-        };
-        Some(HeldRecord::new(
-            format,
-            &record,
-            self.started,
-            self.attempts.started(),
-        ))
+        }
     }
 }
 
 impl Drop for Journal<'_> {
     fn drop(&mut self) {
-        if self.is_taken_up {
+        let (false, Some(format)) = (self.is_taken_up, self.forwarder.access) else {
             return;
-        }
-        if let Some(mut held) = self.held() {
-            self.shared.write_held(&mut held, 0, 0);
-        }
+        };
+        let now = Instant::now();
+        self.attempts.end(None, now);
+        let target = self.target.to_string();
+        let record = AccessRecord {
+            duration: now.duration_since(self.started),
+            ..self.record(&target)
+        };
+        self.shared
+            .access
+            .write(format, &record, &self.shared.clock);
     }
 }

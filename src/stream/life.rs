@@ -109,11 +109,11 @@ impl Life {
         loop {
             journal.begin_attempt(self.lease.peer(), Instant::now());
             let outcome = self.pass_answers_on().await;
-            let now = Instant::now();
             let Err(failure) = outcome else {
-                journal.attempt_succeeded(now);
+                journal.attempt_succeeded();
                 break;
             };
+            let now = Instant::now();
             self.lease.failed(now, &failure);
             journal.attempt_failed(failure.reason, failure.status().as_u16(), now);
             if !self.turn_to_another(&failure, now) {

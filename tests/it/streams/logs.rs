@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde_json::Value;
+use tokio::time::interval;
+
 use crate::support::backend::Backend;
 use crate::support::log::{line, lines, logging};
 use crate::support::plain::{Door, Plain};
@@ -64,6 +67,29 @@ async fn a_json_line_says_the_same() {
     ] {
         assert!(line.contains(part), "no {part} in {line}");
     }
+}
+
+#[tokio::test]
+async fn the_time_of_a_slow_client_is_not_its_servers() {
+    let door = Door::open().await;
+    let keys = "proxy_protocol = true\ntrusted_proxies = [\"127.0.0.0/8\"]";
+    let text = stream(keys, &[door.server()], "");
+    let (log, proxy) = logging("access_format = \"json\"", &text).await;
+    let mut client = Plain::connect(addr(&proxy)).await;
+    let mut pace = interval(Duration::from_millis(40));
+    for byte in b"PROXY UNKNOWN\r\n" {
+        pace.tick().await;
+        client.send([*byte]).await;
+    }
+    let mut server = door.accept().await;
+    client.finish().await;
+    server.ends().await;
+    server.finish().await;
+    client.ends().await;
+    let line: Value = serde_json::from_str(&line(&log).await).expect("an object");
+    let connect = line["attempts"][0]["connect"].as_f64().expect("seconds");
+    let duration = line["duration"].as_f64().expect("seconds");
+    assert!(connect < duration / 2.0, "{line}");
 }
 
 #[tokio::test]
