@@ -23,7 +23,10 @@ fn pool(count: usize, keys: &str) -> Pool {
          [[routes]]\npath = \"/\"\npool = \"p\"\n\
          [pools.p]\nservers = [{servers}]\n{keys}"
     ));
-    Pool::new(config.pools[0].clone(), &Resolver::default(), None).expect("a pool without TLS")
+    let pool = Pool::new(config.pools[0].clone(), &Resolver::default(), None);
+    let pool = pool.expect("a pool without TLS");
+    pool.begin();
+    pool
 }
 
 fn picks(bencher: Bencher<'_, '_>, pool: &Pool) {
@@ -32,6 +35,7 @@ fn picks(bencher: Bencher<'_, '_>, pool: &Pool) {
         let context = PickContext {
             now,
             client: IpAddr::from([192, 168, 7, 9]),
+            hash_key: b"user-4711",
             tried: &[],
         };
         drop(pool.pick(&context).expect("all are alive"));
@@ -49,4 +53,31 @@ fn round_robin(bencher: Bencher<'_, '_>, count: usize) {
 #[divan::bench(args = COUNTS, threads = WORKERS)]
 fn ip_hash(bencher: Bencher<'_, '_>, count: usize) {
     picks(bencher, &pool(count, "balance = \"ip_hash\""));
+}
+
+#[divan::bench(args = COUNTS, threads = WORKERS)]
+fn hash(bencher: Bencher<'_, '_>, count: usize) {
+    let keys = "balance = \"hash\"\nhash_key = \"$cookie_user\"";
+    picks(bencher, &pool(count, keys));
+}
+
+#[divan::bench(args = COUNTS, threads = WORKERS)]
+fn consistent_hash(bencher: Bencher<'_, '_>, count: usize) {
+    let keys = "balance = \"hash\"\nhash_key = \"$cookie_user\"\nconsistent = true";
+    picks(bencher, &pool(count, keys));
+}
+
+#[divan::bench(args = COUNTS, threads = WORKERS)]
+fn least_conn(bencher: Bencher<'_, '_>, count: usize) {
+    picks(bencher, &pool(count, "balance = \"least_conn\""));
+}
+
+#[divan::bench(args = COUNTS, threads = WORKERS)]
+fn random(bencher: Bencher<'_, '_>, count: usize) {
+    picks(bencher, &pool(count, "balance = \"random\""));
+}
+
+#[divan::bench(args = COUNTS, threads = WORKERS)]
+fn ewma(bencher: Bencher<'_, '_>, count: usize) {
+    picks(bencher, &pool(count, "balance = \"ewma\""));
 }

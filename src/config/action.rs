@@ -2,8 +2,9 @@
 
 use super::{
     listener::Listener,
-    pool::{RetryOverrides, TimeoutOverrides},
+    pool::TimeoutOverrides,
     reader::{Section, Value},
+    retry::RetryOverrides,
     route::{PathMatch, check_path},
     source::At,
     template::{Part, Template, Variable},
@@ -134,7 +135,7 @@ fn read_redirect(value: &Value<'_>, https: &Template) -> Option<Action> {
     }
     let to = to.and_then(|v| match v.string() {
         Some(text) if *text == "https" => Some(https.clone()),
-        Some(_) => read_template(&v),
+        Some(_) => Template::read(&v),
         None => None,
     });
     let status = section.get("status").map_or(Some(308), |v| {
@@ -160,16 +161,10 @@ fn read_respond(value: &Value<'_>) -> Option<Action> {
     });
     let body = section
         .get("body")
-        .map_or_else(|| Some(Template::default()), |v| read_template(&v));
+        .map_or_else(|| Some(Template::default()), |v| Template::read(&v));
     section.finish();
     Some(Action::Respond {
         status: status?,
         body: body?,
     })
-}
-
-fn read_template(value: &Value<'_>) -> Option<Template> {
-    Template::parse(&value.string()?)
-        .map_err(|(message, help)| value.fault(message, &help))
-        .ok()
 }

@@ -10,9 +10,10 @@ use rustls::pki_types::ServerName;
 use super::{
     Config,
     action::Action,
+    balance::Balance,
     diagnostic::Diagnostic,
     listener::Listener,
-    pool::{Balance, PeerProtocol, Pool},
+    pool::{PeerProtocol, Pool},
     reader::{Faults, nearest},
     route::{PathMatch, Route},
     server::ServerAddress,
@@ -109,6 +110,22 @@ fn check_stream(stream: &Stream, config: &Config, faults: &Faults) {
                 .help("give the stream a pool without `tls`"),
             );
         }
+        if let Some(Balance::Hash { key, .. }) = pool.map(|pool| &pool.balance)
+            && let Some(variable) = key
+                .variables()
+                .find(|variable| !variable.is_of_connection())
+        {
+            faults.push(
+                Diagnostic::error(
+                    name.span.clone(),
+                    format!(
+                        "pool `{}` hashes `{variable}`, which a stream does not have",
+                        **name
+                    ),
+                )
+                .help("a pool for streams can hash $remote_addr, $remote_port and $server_port"),
+            );
+        }
         let is_closed = matches!(stream.target, StreamTarget::Sni(_));
         if is_closed && pool.is_some_and(|pool| pool.tls.is_some()) {
             faults.push(
@@ -161,11 +178,14 @@ fn check_pool(pool: &Pool, faults: &Faults) {
                 .help("to give it a larger share, write { address = \"…\", weight = 2 }"),
             );
         }
-        if server.backup && pool.balance == Balance::IpHash {
+        if server.backup && pool.balance.is_mapping() {
             faults.push(
                 Diagnostic::error(
                     server.address.span.clone(),
-                    "a backup server cannot stand in a pool with balance = \"ip_hash\"",
+                    format!(
+                        "a backup server cannot stand in a pool with balance = \"{}\"",
+                        pool.balance
+                    ),
                 )
                 .help("remove `backup`, or use balance = \"round_robin\""),
             );

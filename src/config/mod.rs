@@ -13,12 +13,14 @@ mod units;
 
 // One kind of table each.
 mod action;
+mod balance;
 mod certificate;
 mod headers;
 mod listener;
 mod log;
 mod pool;
 mod proxies;
+mod retry;
 mod route;
 mod server;
 mod stream;
@@ -35,16 +37,15 @@ use toml::de::DeTable;
 use self::reader::{Faults, Section};
 pub use self::{
     action::{Action, Forward},
+    balance::Balance,
     certificate::{Authorities, Certificate, crypto},
     diagnostic::{Diagnostic, Report, Severity},
     headers::HeaderEdits,
     listener::{ClientTimeouts, Listener},
     log::{AccessFormat, AccessTarget, Log},
-    pool::{
-        Balance, HostSent, Keepalive, PeerProtocol, PeerTimeouts, Pool, Retry, RetryOn,
-        RetryOverrides, TimeoutOverrides,
-    },
+    pool::{HostSent, Keepalive, PeerProtocol, PeerTimeouts, Pool, TimeoutOverrides},
     proxies::TrustedProxies,
+    retry::{Retry, RetryOn, RetryOverrides},
     route::{ErrorPage, HostMatch, PathMatch, Route},
     server::{ServerAddress, ServerSpec},
     source::{At, Position, SourceFile},

@@ -3,7 +3,9 @@
 //! Parsed when the file is read, so that a misspelt variable is an error there and a request pays
 //! for no parsing. `${name}` sets a name apart from what follows; `$$` is a dollar sign.
 
-use super::reader::nearest;
+use std::fmt;
+
+use super::reader::{Value, nearest};
 
 /// A text with variables to fill in for each request.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -24,8 +26,12 @@ pub enum Part {
 /// What a template can name. The names and meanings are nginx's.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Variable {
+    /// `$arg_NAME`: an argument of the query, as it stands there.
+    Arg(String),
     /// `$args`: the query without its question mark.
     Args,
+    /// `$cookie_NAME`: a cookie; `${cookie_connect.sid}` for names that are no words.
+    Cookie(String),
     /// `$host`: the request's host in lower case, without port.
     Host,
     /// `$http_NAME`: a request field; `_` stands for `-`.
@@ -67,7 +73,53 @@ const NAMES: [(&str, Variable); 12] = [
     ("uri", Variable::Uri),
 ];
 
+impl Variable {
+    /// Whether a connection has it, without a request.
+    pub(super) fn is_of_connection(&self) -> bool {
+        matches!(self, Self::RemoteAddr | Self::RemotePort | Self::ServerPort)
+    }
+}
+
+impl fmt::Display for Variable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = NAMES.iter().find(|(_, variable)| variable == self);
+        match (self, named) {
+            (_, Some((name, _))) => write!(f, "${name}"),
+            (Self::RequestHeader(name), None) => write!(f, "$http_{}", name.replace('-', "_")),
+            (Self::Cookie(name), None) => write!(f, "$cookie_{name}"),
+            (Self::Arg(name), None) => write!(f, "$arg_{name}"),
+            (_, None) => f.write_str("a variable"),
+        }
+    }
+}
+
+/// Names that stand for many, by how they begin.
+type Family = fn(&str) -> Variable;
+const FAMILIES: [(&str, Family); 3] = [
+    ("http_", |name| {
+        Variable::RequestHeader(name.replace('_', "-").to_ascii_lowercase())
+    }),
+    ("cookie_", |name| Variable::Cookie(name.to_owned())),
+    ("arg_", |name| Variable::Arg(name.to_owned())),
+];
+
 impl Template {
+    /// Reads `value`; `None` goes with a fault.
+    pub(super) fn read(value: &Value<'_>) -> Option<Self> {
+        let parsed = Self::parse(&value.string()?);
+        parsed
+            .map_err(|(message, help)| value.fault(message, &help))
+            .ok()
+    }
+
+    /// The variables in it.
+    pub fn variables(&self) -> impl Iterator<Item = &Variable> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Variable(variable) => Some(variable),
+            Part::Literal(_) => None,
+        })
+    }
+
     /// Parses `text`.
     ///
     /// # Errors
@@ -119,15 +171,15 @@ fn variable(name: &str) -> Result<Variable, (String, String)> {
     if let Some((_, variable)) = NAMES.iter().find(|(known, _)| *known == name) {
         return Ok(variable.clone());
     }
-    if let Some(field) = name.strip_prefix("http_").filter(|field| !field.is_empty()) {
-        return Ok(Variable::RequestHeader(
-            field.replace('_', "-").to_ascii_lowercase(),
-        ));
+    for (prefix, family) in FAMILIES {
+        if let Some(rest) = name.strip_prefix(prefix).filter(|rest| !rest.is_empty()) {
+            return Ok(family(rest));
+        }
     }
     let help = match nearest(name, NAMES.iter().map(|(known, _)| *known)) {
         Some(near) => format!("did you mean `${near}`?"),
         None => format!(
-            "known: ${}, $http_NAME",
+            "known: ${}, $http_NAME, $cookie_NAME, $arg_NAME",
             NAMES.map(|(known, _)| known).join(", $")
         ),
     };

@@ -145,8 +145,10 @@ fn several_syntax_errors_are_told_at_once() {
 fn what_later_versions_will_know_is_refused_and_not_ignored() {
     for (from, to) in [
         ("[[listeners]]", "[admin]\nbind = \"1\"\n[[listeners]]"),
-        ("servers =", "balance = \"least_conn\"\nservers ="),
-        ("servers =", "sticky = { cookie = \"lb\" }\nservers ="),
+        (
+            "servers =",
+            "discovery = { consul = \"c:8500\" }\nservers =",
+        ),
     ] {
         let said = faults_with(from, to);
         assert!(

@@ -14,8 +14,12 @@ use super::{
     path::Path,
     site::{Forward, Route},
     upload::Upload,
+    variables::write_template,
 };
-use crate::upstream::{FailureKind, Lease, NoLivePeer, PeerId, PickContext, TrySoFar};
+use crate::{
+    config::Balance,
+    upstream::{FailureKind, Lease, NoLivePeer, PeerId, PickContext, TrySoFar},
+};
 
 /// How often a request is offered again to peers that are all too busy to look at it.
 const MOST_REFUSALS: usize = 4;
@@ -81,9 +85,10 @@ impl Forwarding<'_, '_, '_> {
         &mut self,
         upload: &mut Upload<'_>,
     ) -> Result<Option<(Answered, Lease)>, HttpError> {
+        let key = self.hash_key();
         let mut tried: Vec<PeerId> = Vec::new();
         let mut now = self.exchange.times.arrived;
-        let mut lease = self.pick(&tried, now).map_err(no_live_peer)?;
+        let mut lease = self.pick(&key, &tried, now).map_err(no_live_peer)?;
         let mut refusals = 0;
         loop {
             self.exchange.begin_attempt(lease.peer(), now);
@@ -100,7 +105,7 @@ impl Forwarding<'_, '_, '_> {
                         return Ok(Some((answered, lease)));
                     }
                     tried.push(lease.peer().id());
-                    let Ok(next) = self.pick(&tried, now) else {
+                    let Ok(next) = self.pick(&key, &tried, now) else {
                         lease.succeeded(now);
                         return Ok(Some((answered, lease)));
                     };
@@ -119,12 +124,12 @@ impl Forwarding<'_, '_, '_> {
                         return Err(give_up);
                     }
                     tried.push(lease.peer().id());
-                    if let Ok(next) = self.pick(&tried, now) {
+                    if let Ok(next) = self.pick(&key, &tried, now) {
                         lease = next;
                     } else if failure.kind == FailureKind::Refused && refusals < MOST_REFUSALS {
                         // All are busy, and one of them will have room in a moment.
                         refusals += 1;
-                        lease = self.pick(&[], now).map_err(|_| give_up)?;
+                        lease = self.pick(&key, &[], now).map_err(|_| give_up)?;
                     } else {
                         return Err(give_up);
                     }
@@ -152,10 +157,20 @@ impl Forwarding<'_, '_, '_> {
         }
     }
 
-    fn pick(&self, tried: &[PeerId], now: Instant) -> Result<Lease, NoLivePeer> {
+    /// What the pool hashes for the request; nothing if it does not hash.
+    fn hash_key(&self) -> Vec<u8> {
+        let mut key = Vec::new();
+        if let Balance::Hash { key: template, .. } = &self.forward.pool.config().balance {
+            write_template(&mut key, template, self.exchange);
+        }
+        key
+    }
+
+    fn pick(&self, hash_key: &[u8], tried: &[PeerId], now: Instant) -> Result<Lease, NoLivePeer> {
         let context = PickContext {
             now,
             client: self.exchange.client.address,
+            hash_key,
             tried,
         };
         self.forward.pool.pick(&context)

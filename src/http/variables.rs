@@ -2,6 +2,7 @@
 
 use super::{
     exchange::Exchange,
+    message::{Name, RequestHead},
     path::{Path, write_escaped},
 };
 use crate::{
@@ -28,7 +29,14 @@ fn write_variable(out: &mut Vec<u8>, variable: &Variable, exchange: &Exchange<'_
         return;
     };
     match variable {
+        Variable::Arg(name) => {
+            let query = request.query().unwrap_or_default();
+            out.extend_from_slice(argument(query, name.as_bytes()).unwrap_or_default())
+        }
         Variable::Args => out.extend_from_slice(request.query().unwrap_or_default()),
+        Variable::Cookie(name) => {
+            out.extend_from_slice(cookie(request, name.as_bytes()).unwrap_or_default())
+        }
         Variable::Host => out.extend(host_name(request.host()).iter().map(u8::to_ascii_lowercase)),
         Variable::HttpHost => out.extend_from_slice(request.host()),
         Variable::RemoteAddr => write_ip(out, client.address),
@@ -51,6 +59,28 @@ fn write_variable(out: &mut Vec<u8>, variable: &Variable, exchange: &Exchange<'_
     }
 }
 
+/// The value of the first cookie that is called `name`, in whatever case (as nginx's `$cookie_NAME`).
+pub(super) fn cookie<'r>(request: &'r RequestHead, name: &[u8]) -> Option<&'r [u8]> {
+    let mut pairs = request
+        .fields
+        .all(Name::Cookie)
+        .flat_map(|field| field.split(|b| *b == b';'));
+    pairs.find_map(|pair| value_of(pair.trim_ascii(), name))
+}
+
+/// The value of the first argument in `query` that is called `name`, in whatever case (as nginx's `$arg_NAME`).
+pub(super) fn argument<'q>(query: &'q [u8], name: &[u8]) -> Option<&'q [u8]> {
+    let mut pairs = query.split(|b| *b == b'&');
+    pairs.find_map(|pair| value_of(pair, name))
+}
+
+/// What stands behind `name=`.
+fn value_of<'p>(pair: &'p [u8], name: &[u8]) -> Option<&'p [u8]> {
+    let (called, rest) = pair.split_at_checked(name.len())?;
+    let value = rest.strip_prefix(b"=")?;
+    called.eq_ignore_ascii_case(name).then_some(value)
+}
+
 /// `http` or `https`.
 pub(super) fn scheme(is_https: bool) -> &'static str {
     if is_https { "https" } else { "http" }
@@ -68,6 +98,20 @@ pub(super) fn host_name(host: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_argument_is_found_by_its_whole_name() {
+        for (query, value) in [
+            ("user=7&x=1", Some("7")),
+            ("x=1&User=7", Some("7")),
+            ("xuser=1&user", None),
+            ("user=", Some("")),
+            ("", None),
+        ] {
+            let found = argument(query.as_bytes(), b"user");
+            assert_eq!(found, value.map(str::as_bytes), "{query}");
+        }
+    }
 
     #[test]
     fn a_host_s_name_has_neither_port_nor_final_dot() {

@@ -105,6 +105,7 @@ impl Server {
         let resolver = Arc::new(Resolver::default());
         resolver.refresh(&config.pools).await;
         let first = Snapshot::build(&config, &resolver, None)?;
+        first.begin();
         let snapshot = Arc::new(ArcSwap::from_pointee(first));
         let troubles = Arc::new(Troubles::default());
         let mut workers = Vec::with_capacity(count);
@@ -172,6 +173,7 @@ impl Server {
             .filter(|bound| !wanted.contains(&bound.configured));
         self.close(removed.map(|bound| bound.configured).collect())
             .await;
+        next.begin();
         self.snapshot.store(Arc::new(next));
         self.access.switch(sink);
         self.listen(added).await;

@@ -73,6 +73,11 @@ impl Snapshot {
         })
     }
 
+    /// Its pools are served from now on.
+    pub(super) fn begin(&self) {
+        self.pools().for_each(|pool| pool.begin());
+    }
+
     /// Those that lbd shows, to clients and to servers.
     pub(super) fn certificates(&self) -> impl Iterator<Item = &Certificate> {
         self.certificates.iter()

@@ -15,6 +15,7 @@ use crate::{
 pub(super) struct Connecting<'c> {
     pub(super) destination: &'c Destination,
     pub(super) client: IpAddr,
+    pub(super) hash_key: &'c [u8],
     pub(super) timer: &'c Timer,
     /// For each peer.
     pub(super) patience: Duration,
@@ -65,6 +66,7 @@ impl Connecting<'_> {
         self.destination.pool.pick(&PickContext {
             now,
             client: self.client,
+            hash_key: self.hash_key,
             tried,
         })
     }

@@ -16,6 +16,7 @@ use super::{
     connect::Connecting,
     context::Context,
     forwarder::{Destination, Forwarder, Target},
+    hash_key::hash_key,
     journal::{Journal, REFUSED},
 };
 use crate::{
@@ -178,8 +179,10 @@ impl StreamConnection {
         };
         let of_pool = known.destination.pool.config().timeouts.connect;
         let timer = self.shared.timers.timer();
+        let pool = &known.destination.pool;
         let connecting = Connecting {
             destination: &known.destination,
+            hash_key: &hash_key(pool, known.ends.source, self.arrival.actual.port()),
             client: address_of(known.ends.source),
             timer: &timer,
             patience: self.forwarder.timeouts.connect.unwrap_or(of_pool),

@@ -3,7 +3,7 @@
 
 use std::{
     future::poll_fn,
-    net::IpAddr,
+    net::SocketAddr,
     pin::pin,
     rc::Rc,
     sync::Arc,
@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::{
     forwarder::{Destination, Forwarder, Place, Target},
+    hash_key::hash_key,
     journal::Journal,
     port::{Asker, Table},
     session::{Session, VERDICT, is_of_the_datagram, unreachable},
@@ -70,9 +71,9 @@ impl Life {
         let Target::Pool(destination) = &forwarder.target else {
             return None;
         };
-        let client = asker.0.ip().to_canonical();
+        let port = table.arrival.actual.port();
         let mut tried = Vec::new();
-        let Some((lease, peer)) = choose(destination, client, &mut tried, now) else {
+        let Some((lease, peer)) = choose(destination, asker.0, port, &mut tried, now) else {
             note_loss(table, forwarder, destination, asker);
             return None;
         };
@@ -291,8 +292,8 @@ impl Life {
         if self.table.is_ending() || !self.destination.retry.allows(failure, &Method::GET, so_far) {
             return false;
         }
-        let client = self.session.asker.0.ip().to_canonical();
-        let chosen = choose(&self.destination, client, &mut self.tried, now);
+        let (client, port) = (self.session.asker.0, self.table.arrival.actual.port());
+        let chosen = choose(&self.destination, client, port, &mut self.tried, now);
         let Some((lease, peer)) = chosen else {
             return false;
         };
@@ -332,15 +333,22 @@ fn note_loss(table: &Table, forwarder: &Forwarder, destination: &Arc<Destination
     }
 }
 
-/// A server, and a socket towards it.
+/// A server for `client`, which came to `port`, and a socket towards it.
 fn choose(
     destination: &Destination,
-    client: IpAddr,
+    client: SocketAddr,
+    port: u16,
     tried: &mut Vec<PeerId>,
     now: Instant,
 ) -> Option<(Lease, PeerDatagrams)> {
+    let hash_key = hash_key(&destination.pool, client, port);
     loop {
-        let context = PickContext { now, client, tried };
+        let context = PickContext {
+            now,
+            client: client.ip().to_canonical(),
+            hash_key: &hash_key,
+            tried,
+        };
         let mut lease = destination.pool.pick(&context).ok()?;
         match PeerDatagrams::connect(lease.peer().address()) {
             Ok(peer) => return Some((lease, peer)),

@@ -9,6 +9,7 @@ mod connect;
 mod connection;
 mod context;
 mod forwarder;
+mod hash_key;
 mod journal;
 mod life;
 mod port;

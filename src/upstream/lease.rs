@@ -1,9 +1,6 @@
 //! The right to send one request to one peer.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -24,14 +21,20 @@ use crate::telemetry::{Seldom, time_of_day_in};
 pub struct Lease {
     set: Arc<PeerSet>,
     place: Place,
+    since: Instant,
     /// Whether this request is the one that probes a peer that is out.
     probes: bool,
 }
 
 impl Lease {
     /// The member at `place` must have been counted as in flight by the caller.
-    pub(super) fn new(set: Arc<PeerSet>, place: Place, probes: bool) -> Self {
-        Self { set, place, probes }
+    pub(super) fn new(set: Arc<PeerSet>, place: Place, probes: bool, now: Instant) -> Self {
+        Self {
+            set,
+            place,
+            since: now,
+            probes,
+        }
     }
 
     /// The peer.
@@ -46,7 +49,7 @@ impl Lease {
 
     /// The lease's place at the peer, without the rest of it.
     pub fn stay(self) -> InFlight {
-        self.peer().in_flight.fetch_add(1, Ordering::Relaxed);
+        self.peer().enter();
         InFlight(Arc::clone(self.peer()))
     }
 
@@ -57,6 +60,10 @@ impl Lease {
     /// The peer gave a full response head.
     pub fn succeeded(&mut self, now: Instant) {
         self.set.light().goes_on();
+        if self.set.goes_by_wait() {
+            let waited = now.duration_since(self.since);
+            self.peer().latency.answered(now, waited);
+        }
         let probed = std::mem::take(&mut self.probes);
         if let Some(Change::CameBack { after }) = self.peer().health.succeeded(now, probed) {
             tracing::info!(
@@ -79,6 +86,10 @@ impl Lease {
 
     /// The peer failed; `reason` is for the log.
     pub fn failed_because(&mut self, now: Instant, reason: &str) {
+        if self.set.goes_by_wait() {
+            let waited = now.duration_since(self.since);
+            self.peer().latency.failed(now, waited);
+        }
         let probed = std::mem::take(&mut self.probes);
         if self.set.is_only_usable() && !probed {
             return;
@@ -110,7 +121,7 @@ pub struct InFlight(Arc<Peer>);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.leave();
     }
 }
 
@@ -119,7 +130,7 @@ impl Drop for Lease {
         if self.probes {
             self.peer().health.probe_abandoned(Instant::now());
         }
-        self.peer().in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.peer().leave();
     }
 }
 

@@ -7,6 +7,7 @@
 // Who there is, and who is chosen.
 mod balance;
 mod health;
+mod latency;
 mod lease;
 mod peer;
 mod peer_set;

@@ -4,12 +4,19 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use super::health::{FailureLimit, Health};
+use arc_swap::ArcSwapOption;
+use tokio::time::Instant;
+
+use super::{
+    balance::Seat,
+    health::{FailureLimit, Health},
+    latency::Latency,
+};
 use crate::config::ServerSpec;
 
 /// Tells peers apart for the life of the process.
@@ -24,7 +31,11 @@ pub struct Peer {
     label: Arc<str>,
     address: SocketAddr,
     pub(super) health: Health,
-    pub(super) in_flight: AtomicU32,
+    pub(super) latency: Latency,
+    in_flight: AtomicU32,
+    /// Where `in_flight` is to be told, if anywhere. Looked at only if `is_seated`.
+    seat: ArcSwapOption<Seat>,
+    is_seated: AtomicBool,
 }
 
 impl Peer {
@@ -35,7 +46,10 @@ impl Peer {
             label: label.into(),
             address,
             health: Health::default(),
+            latency: Latency::new(Instant::now()),
             in_flight: AtomicU32::new(0),
+            seat: ArcSwapOption::empty(),
+            is_seated: AtomicBool::new(false),
         }
     }
 
@@ -57,6 +71,37 @@ impl Peer {
     /// Requests that it works on.
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Has `seat` be told from now on how many requests are in flight.
+    pub(super) fn take_seat(&self, seat: Option<Seat>) {
+        self.is_seated.store(seat.is_some(), Ordering::Relaxed);
+        self.seat.store(seat.map(Arc::new));
+        self.tell_seat();
+    }
+
+    /// Counts one request more, of a method that tells itself; gives how many there were.
+    pub(super) fn enter(&self) -> u32 {
+        self.in_flight.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Takes back [`enter`](Self::enter).
+    pub(super) fn turn_back(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// One request that was counted has ended.
+    pub(super) fn leave(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.tell_seat();
+    }
+
+    fn tell_seat(&self) {
+        if self.is_seated.load(Ordering::Relaxed)
+            && let Some(seat) = &*self.seat.load()
+        {
+            seat.tell(|| self.in_flight());
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    balance::{IpHash, RoundRobin},
+    balance::{Balancer, Candidates, Keys, Share},
     health::Admission,
     peer::{Member, Peer, PeerId},
     resolve::Resolver,
@@ -42,8 +42,7 @@ pub(super) struct Light {
 #[derive(Debug)]
 struct Tier {
     members: Vec<Member>,
-    round_robin: RoundRobin,
-    ip_hash: Option<IpHash>,
+    balancer: Balancer,
 }
 
 /// Where in a [`PeerSet`] a member stands.
@@ -60,6 +59,8 @@ pub struct PickContext<'a> {
     pub now: Instant,
     /// The client, seen through trusted proxies.
     pub client: IpAddr,
+    /// What the pool's `hash_key` is for the request; empty in a pool without one.
+    pub hash_key: &'a [u8],
     /// Peers that this request has tried.
     pub tried: &'a [PeerId],
 }
@@ -105,7 +106,7 @@ impl PeerSet {
             let members = specs
                 .flat_map(|spec| members_of(spec, resolver, known))
                 .collect();
-            Tier::new(members, config.balance)
+            Tier::new(members, &config.balance)
         };
         let (primary, backup) = (tier(false), tier(true));
         let usable = [&primary, &backup].map(|tier| tier.usable());
@@ -172,6 +173,20 @@ impl PeerSet {
         &self.tier(place).members[place.index]
     }
 
+    /// Whether the pool's method looks at how long peers let wait.
+    pub(super) fn goes_by_wait(&self) -> bool {
+        self.primary.balancer.goes_by_wait()
+    }
+
+    /// Has its peers tell the method, from now on, what they work on.
+    pub(super) fn take_seats(&self) {
+        for tier in [&self.primary, &self.backup] {
+            for (index, member) in tier.members.iter().enumerate() {
+                member.peer.take_seat(tier.balancer.seat(index));
+            }
+        }
+    }
+
     /// Whether there is but one that can be used at all: then its failures change nothing, for
     /// there is nobody better.
     pub(super) fn is_only_usable(&self) -> bool {
@@ -179,7 +194,7 @@ impl PeerSet {
     }
 
     pub(super) fn note_failure(&self, place: Place, max_fails: u32) {
-        self.tier(place).round_robin.failed(place.index, max_fails);
+        self.tier(place).balancer.failed(place.index, max_fails);
     }
 
     fn tier(&self, place: Place) -> &Tier {
@@ -212,13 +227,11 @@ fn members_of(
 }
 
 impl Tier {
-    fn new(members: Vec<Member>, balance: Balance) -> Self {
-        let weights = || members.iter().map(|member| member.weight);
-        let ip_hash = (balance == Balance::IpHash).then(|| IpHash::new(weights()));
-        let used = |member: &Member| if member.down { 0 } else { member.weight };
+    fn new(members: Vec<Member>, balance: &Balance) -> Self {
+        let weigh = |member: &Member| (Arc::clone(&member.authority), member.weight);
+        let weighed: Vec<_> = members.iter().map(weigh).collect();
         Self {
-            round_robin: RoundRobin::new(members.iter().map(used)),
-            ip_hash,
+            balancer: Balancer::new(balance, &weighed),
             members,
         }
     }
@@ -246,33 +259,68 @@ impl Tier {
 
     /// The chosen member's index, and whether its request is a probe.
     fn pick(&self, context: &PickContext<'_>, only_usable: bool) -> Option<(usize, bool)> {
-        let mut probes = false;
-        let may_use = |index: usize| self.members[index].admission(context, only_usable) != Use::No;
-        let mut claim = |index: usize| {
-            let member = &self.members[index];
-            let admission = member.admission(context, only_usable);
-            if admission == Use::No || !member.enter() {
-                return false;
-            }
-            probes = admission == Use::AsProbe && member.peer.health.claim_probe(context.now);
-            let is_ours = admission == Use::Yes || probes;
-            if !is_ours {
-                // Another worker has begun the probe meanwhile.
-                member.leave();
-            }
-            is_ours
+        let mut choice = Choice {
+            members: &self.members,
+            context,
+            only_usable,
+            probes: false,
         };
-        let by_hash = self
-            .ip_hash
-            .as_ref()
-            .and_then(|hash| hash.pick(context.client, &mut claim));
-        let index = match by_hash {
-            Some(index) => index,
-            None => self
-                .round_robin
-                .pick(self.places(context.tried), may_use, claim)?,
+        let keys = Keys {
+            client: context.client,
+            hash: context.hash_key,
         };
-        Some((index, probes))
+        let tried = self.places(context.tried);
+        let index = self.balancer.pick(keys, tried, &mut choice)?;
+        Some((index, choice.probes))
+    }
+}
+
+/// A tier's members, as one request sees them.
+struct Choice<'c> {
+    members: &'c [Member],
+    context: &'c PickContext<'c>,
+    only_usable: bool,
+    /// Whether the request is a probe of the member that it has claimed.
+    probes: bool,
+}
+
+impl Choice<'_> {
+    fn admission(&self, index: usize) -> Use {
+        self.members[index].admission(self.context, self.only_usable)
+    }
+}
+
+impl Candidates for Choice<'_> {
+    fn share(&self, index: usize) -> Share {
+        match self.admission(index) {
+            Use::No => Share::NONE,
+            Use::Yes | Use::AsProbe => Share::FULL,
+        }
+    }
+
+    fn claim(&mut self, index: usize) -> bool {
+        let member = &self.members[index];
+        let admission = self.admission(index);
+        if admission == Use::No || !member.enter() {
+            return false;
+        }
+        let health = &member.peer.health;
+        self.probes = admission == Use::AsProbe && health.claim_probe(self.context.now);
+        let is_ours = admission == Use::Yes || self.probes;
+        if !is_ours {
+            // Another worker has begun the probe meanwhile.
+            member.peer.turn_back();
+        }
+        is_ours
+    }
+
+    fn in_flight(&self, index: usize) -> u32 {
+        self.members[index].peer.in_flight()
+    }
+
+    fn expected_wait(&self, index: usize) -> f64 {
+        let peer = &self.members[index].peer;
+        peer.latency.expected(self.context.now, peer.in_flight())
     }
 }
 
@@ -298,15 +346,11 @@ impl Member {
 
     /// Counts one more request in flight, unless another worker took the last place meanwhile.
     fn enter(&self) -> bool {
-        let before = self.peer.in_flight.fetch_add(1, Ordering::Relaxed);
+        let before = self.peer.enter();
         if self.max_conns > 0 && before >= self.max_conns {
-            self.leave();
+            self.peer.turn_back();
             return false;
         }
         true
-    }
-
-    fn leave(&self) {
-        self.peer.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }

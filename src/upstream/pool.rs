@@ -32,8 +32,8 @@ pub struct NoLivePeer {
 }
 
 impl Pool {
-    /// The pool that `config` describes. Peers of `previous` that it still names keep what is known of
-    /// them, except their failure marks; names are looked up in `resolver`, which must know them.
+    /// The pool that `config` describes, which is to [`begin`](Self::begin). Peers of `previous` that it still names
+    /// keep what is known of them; names are looked up in `resolver`, which must know them.
     ///
     /// # Errors
     /// Its TLS is of no use.
@@ -48,14 +48,20 @@ impl Pool {
             .unwrap_or_default();
         let light = Arc::new(Light::new(&config.name));
         let set = PeerSet::build(&config, resolver, &known, light);
-        for member in set.members() {
-            member.peer.health.clear();
-        }
         Ok(Self {
             config,
             set: ArcSwap::from_pointee(set),
             transport,
         })
+    }
+
+    /// It is served from now on. Failure marks are forgotten: a reload says that what failed is mended.
+    pub fn begin(&self) {
+        let set = self.set.load();
+        for member in set.members() {
+            member.peer.health.clear();
+        }
+        set.take_seats();
     }
 
     /// How its servers are spoken to.
@@ -88,6 +94,7 @@ impl Pool {
                 self.name(),
                 next.labels().join(", ")
             );
+            next.take_seats();
             self.set.store(Arc::new(next));
         }
     }
@@ -106,7 +113,7 @@ impl Pool {
     pub fn pick(&self, context: &PickContext<'_>) -> Result<Lease, NoLivePeer> {
         let set = self.set.load_full();
         if let Some((place, probes)) = set.pick(context) {
-            return Ok(Lease::new(set, place, probes));
+            return Ok(Lease::new(set, place, probes, context.now));
         }
         let retry_in = set.retry_in(context.now);
         if context.tried.is_empty() {

@@ -6,49 +6,25 @@
 
 use std::net::IpAddr;
 
-/// Rehashes before round robin decides, as in nginx.
-const TRIES: usize = 20;
+use super::{Candidates, LOOKS, Share, ranges::Ranges};
+
 const START: u32 = 89;
 
-/// The weights of one tier.
-#[derive(Debug)]
-pub(in super::super) struct IpHash {
-    /// Of each place, its own weight and those of all before it.
-    ends: Vec<u32>,
-}
-
-impl IpHash {
-    pub(in super::super) fn new(weights: impl Iterator<Item = u32>) -> Self {
-        let ends = weights.scan(0u32, |end, weight| {
-            *end = end.saturating_add(weight);
-            Some(*end)
-        });
-        Self {
-            ends: ends.collect(),
+/// The index for `client`, or `None` if whoever it comes to may not be used, however often it is hashed again.
+pub(super) fn pick(
+    ranges: &Ranges,
+    client: IpAddr,
+    candidates: &mut impl Candidates,
+) -> Option<usize> {
+    let mut hash = START;
+    for _ in 0..LOOKS {
+        hash = fold(hash, client);
+        let index = ranges.at(hash)?;
+        if candidates.share(index) != Share::NONE && candidates.claim(index) {
+            return Some(index);
         }
     }
-
-    /// The index for `client`, or `None` if twenty places in a row may not be used.
-    pub(in super::super) fn pick(
-        &self,
-        client: IpAddr,
-        mut claim: impl FnMut(usize) -> bool,
-    ) -> Option<usize> {
-        let mut hash = START;
-        for _ in 0..TRIES {
-            hash = fold(hash, client);
-            let index = self.place(hash)?;
-            if claim(index) {
-                return Some(index);
-            }
-        }
-        None
-    }
-
-    fn place(&self, hash: u32) -> Option<usize> {
-        let rest = hash.checked_rem(*self.ends.last()?)?;
-        Some(self.ends.partition_point(|end| *end <= rest))
-    }
+    None
 }
 
 fn fold(hash: u32, client: IpAddr) -> u32 {
@@ -65,11 +41,15 @@ fn fold(hash: u32, client: IpAddr) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::balancer::tests::Members, *};
+
+    fn pick_of(weights: &[u32], client: IpAddr, usable: impl Fn(usize) -> bool) -> Option<usize> {
+        let ranges = Ranges::new(weights.iter().copied());
+        pick(&ranges, client, &mut Members::usable(usable))
+    }
 
     #[test]
     fn the_mapping_is_nginx_s() {
-        let hash = IpHash::new([1, 1].into_iter());
         for (client, first, index) in [
             ("192.168.110.7", 263, 1),
             ("192.168.111.200", 264, 0),
@@ -79,7 +59,7 @@ mod tests {
         ] {
             let client = client.parse().unwrap();
             assert_eq!(fold(START, client), first, "{client}");
-            assert_eq!(hash.pick(client, |_| true), Some(index), "{client}");
+            assert_eq!(pick_of(&[1, 1], client, |_| true), Some(index), "{client}");
         }
     }
 
@@ -90,19 +70,17 @@ mod tests {
 
     #[test]
     fn one_that_may_not_be_used_is_hashed_past() {
-        let hash = IpHash::new([1, 1].into_iter());
         let client = "192.168.110.7".parse().unwrap();
-        assert_eq!(hash.pick(client, |i| i == 0), Some(0));
-        assert_eq!(hash.pick(client, |_| false), None);
-        assert_eq!(IpHash::new([].into_iter()).pick(client, |_| true), None);
+        assert_eq!(pick_of(&[1, 1], client, |i| i == 0), Some(0));
+        assert_eq!(pick_of(&[1, 1], client, |_| false), None);
+        assert_eq!(pick_of(&[], client, |_| true), None);
     }
 
     #[test]
     fn weights_shape_the_mapping() {
-        let hash = IpHash::new([9, 1].into_iter());
         let clients = (0..=255u8).map(|octet| IpAddr::from([10, 1, octet, 1]));
         let first = clients
-            .filter(|client| hash.pick(*client, |_| true) == Some(0))
+            .filter(|client| pick_of(&[9, 1], *client, |_| true) == Some(0))
             .count();
         assert!((205..=250).contains(&first), "{first}");
     }

@@ -3,10 +3,10 @@
 //!
 //! At each turn every usable peer gains its effective weight; the one that has most is chosen and
 //! pays the sum of all. A failure lowers the effective weight, and each turn gives one back: a tiny
-//! slow start.
+//! slow start. One that is warming up gains by its share, so weights are counted in small parts.
 //!
 //! nginx walks over all peers for that. Here only those are walked that are not *steady*: one that
-//! failed lately, is full, or was tried by this request. Steady ones gain the same at each turn, so
+//! failed lately, is warming up, is full, or was tried by this request. Steady ones gain the same at each turn, so
 //! their order within one weight never changes but for the one that is chosen: a queue for each
 //! weight, and a turn costs the same with two peers and with a thousand.
 
@@ -15,9 +15,11 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use super::{Candidates, Share};
+
 /// The state of one tier's turns, shared by all workers so that weights hold for the whole process.
 #[derive(Debug)]
-pub(in super::super) struct RoundRobin {
+pub(super) struct RoundRobin {
     // Held for one turn and never across an await.
     turns: Mutex<Turns>,
 }
@@ -58,16 +60,15 @@ struct Waiting {
 }
 
 impl RoundRobin {
-    /// Turns of members with these weights; one with weight 0 is never used.
-    pub(in super::super) fn new(weights: impl Iterator<Item = u32>) -> Self {
+    /// Turns of members with these weights.
+    pub(super) fn new(weights: impl Iterator<Item = u32>) -> Self {
         let members: Vec<_> = weights.map(Member::new).collect();
         let mut weights: Vec<_> = members.iter().map(|member| member.weight).collect();
         weights.sort_unstable();
         weights.dedup();
-        let used = |(index, member): (usize, &Member)| (member.weight > 0).then_some(index);
         let turns = Turns {
             count: 0,
-            unsteady: members.iter().enumerate().filter_map(used).collect(),
+            unsteady: (0..members.len()).collect(),
             members,
             steady: weights.into_iter().map(Queue::new).collect(),
             steady_total: 0,
@@ -77,24 +78,23 @@ impl RoundRobin {
         }
     }
 
-    /// The index of the peer whose turn it is among those that `may_use` admits.
+    /// The index of the member whose turn it is and that is claimed.
     ///
-    /// It is asked about those in `doubtful`, about those that it did not admit before or that failed,
-    /// and about the one chosen, after `claim`; if that refuses, the turn passes on.
-    pub(in super::super) fn pick(
+    /// Asked about are those in `doubtful`, those that could not be used fully before or that failed, and the one
+    /// chosen, once it is claimed; if that cannot be, the turn passes on.
+    pub(super) fn pick(
         &self,
         doubtful: impl Iterator<Item = usize>,
-        mut may_use: impl FnMut(usize) -> bool,
-        mut claim: impl FnMut(usize) -> bool,
+        candidates: &mut impl Candidates,
     ) -> Option<usize> {
         let mut turns = self.turns();
         for index in doubtful {
             turns.unsettle(index);
         }
         loop {
-            let chosen = turns.turn(&mut may_use)?;
-            let is_ours = claim(chosen);
-            if !is_ours || !may_use(chosen) {
+            let chosen = turns.turn(candidates)?;
+            let is_ours = candidates.claim(chosen);
+            if !is_ours || candidates.share(chosen) != Share::FULL {
                 turns.unsettle(chosen);
             }
             if is_ours {
@@ -103,14 +103,16 @@ impl RoundRobin {
         }
     }
 
-    /// A failure of peer `index`: it is chosen less for a while.
-    pub(in super::super) fn failed(&self, index: usize, max_fails: u32) {
+    /// A failure of member `index`: it is chosen less for a while.
+    pub(super) fn failed(&self, index: usize, max_fails: u32) {
         let mut turns = self.turns();
         turns.unsettle(index);
         if let Some(member) = turns.members.get_mut(index)
             && max_fails > 0
         {
-            member.effective = (member.effective - member.weight / i64::from(max_fails)).max(0);
+            // In whole parts, as nginx's.
+            let lost = member.weight / PARTS / i64::from(max_fails) * PARTS;
+            member.effective = (member.effective - lost).max(0);
         }
     }
 
@@ -120,11 +122,15 @@ impl RoundRobin {
     }
 }
 
+/// What a weight of 1 is counted as.
+const PARTS: i64 = 256;
+
 impl Member {
     fn new(weight: u32) -> Self {
+        let weight = i64::from(weight) * PARTS;
         Self {
-            weight: weight.into(),
-            effective: weight.into(),
+            weight,
+            effective: weight,
             current: 0,
             is_steady: false,
         }
@@ -133,22 +139,24 @@ impl Member {
 
 impl Turns {
     /// One turn: everybody who may be used gains, and who has most pays.
-    fn turn(&mut self, may_use: &mut impl FnMut(usize) -> bool) -> Option<usize> {
+    fn turn(&mut self, candidates: &impl Candidates) -> Option<usize> {
         self.count += 1;
         let mut total = self.steady_total;
         let mut best = self.best_steady();
         let mut next = 0;
         while let Some(&index) = self.unsteady.get(next) {
             next += 1;
-            if !may_use(index) {
+            let share = candidates.share(index);
+            if share == Share::NONE {
                 continue;
             }
             let member = &mut self.members[index];
-            member.current += member.effective;
-            total += member.effective;
+            let gain = share.times(member.effective);
+            member.current += gain;
+            total += gain;
             best = better(best, Some((member.current, index)));
-            member.effective = (member.effective + 1).min(member.weight);
-            if member.effective == member.weight {
+            member.effective = (member.effective + PARTS).min(member.weight);
+            if member.effective == member.weight && share == Share::FULL {
                 self.settle(index);
                 next -= 1;
                 self.unsteady.swap_remove(next);

@@ -27,13 +27,16 @@ fn pool_config(body: &str) -> config::Pool {
 }
 
 fn pool(body: &str) -> Arc<Pool> {
-    Arc::new(Pool::new(pool_config(body), &Resolver::default(), None).unwrap())
+    let pool = Arc::new(Pool::new(pool_config(body), &Resolver::default(), None).unwrap());
+    pool.begin();
+    pool
 }
 
 fn pick(pool: &Arc<Pool>, now: Instant, tried: &[PeerId]) -> Result<Lease, NoLivePeer> {
     pool.pick(&PickContext {
         now,
         client: IpAddr::from([192, 168, 110, 7]),
+        hash_key: b"",
         tried,
     })
 }
@@ -156,6 +159,7 @@ fn a_reload_keeps_peers_and_forgets_their_failures() {
     fail_once(&old, now, 2);
     let in_flight = pick(&old, now, &[]).unwrap();
     let new = Arc::new(Pool::new(pool_config(body), &Resolver::default(), Some(&old)).unwrap());
+    new.begin();
     assert!([0; 2].map(|_| port(&new, now)).contains(&2));
     let same = (0..2)
         .filter_map(|_| pick(&new, now, &[]).ok())

@@ -1,4 +1,4 @@
-use super::*;
+use super::{super::balancer::tests::Members, *};
 
 fn none() -> impl Iterator<Item = usize> {
     std::iter::empty()
@@ -64,15 +64,19 @@ fn events() -> impl proptest::strategy::Strategy<Value = Vec<Event>> {
     proptest::collection::vec(event, 0..200)
 }
 
+fn pick(
+    round_robin: &RoundRobin,
+    tried: impl Iterator<Item = usize>,
+    may_use: impl Fn(usize) -> bool,
+) -> Option<usize> {
+    round_robin.pick(tried, &mut Members::usable(may_use))
+}
+
 fn sequence(weights: &[u32], n: usize, may_use: impl Fn(usize) -> bool + Copy) -> String {
     let round_robin = RoundRobin::new(weights.iter().copied());
     let letter = |i: usize| char::from(b'a' + u8::try_from(i).unwrap());
     (0..n)
-        .map(|_| {
-            round_robin
-                .pick(none(), may_use, |_| true)
-                .map_or('-', letter)
-        })
+        .map(|_| pick(&round_robin, none(), may_use).map_or('-', letter))
         .collect()
 }
 
@@ -95,11 +99,11 @@ fn one_that_failed_is_chosen_less_for_a_while() {
     let round_robin = RoundRobin::new([4, 4].into_iter());
     round_robin.failed(0, 1);
     let picks: Vec<_> = (0..8)
-        .filter_map(|_| round_robin.pick(none(), |_| true, |_| true))
+        .filter_map(|_| pick(&round_robin, none(), |_| true))
         .collect();
     assert_eq!(picks.iter().filter(|i| **i == 0).count(), 3, "{picks:?}");
     let picks: Vec<_> = (0..8)
-        .filter_map(|_| round_robin.pick(none(), |_| true, |_| true))
+        .filter_map(|_| pick(&round_robin, none(), |_| true))
         .collect();
     assert_eq!(picks.iter().filter(|i| **i == 0).count(), 4, "{picks:?}");
 }
@@ -109,7 +113,7 @@ fn weights_hold_for_all_workers_together() {
     let round_robin = RoundRobin::new([3, 1].into_iter());
     let count = || {
         (0..1000)
-            .filter(|_| round_robin.pick(none(), |_| true, |_| true) == Some(0))
+            .filter(|_| pick(&round_robin, none(), |_| true) == Some(0))
             .count()
     };
     let first: usize = std::thread::scope(|s| {
@@ -123,6 +127,41 @@ fn weights_hold_for_all_workers_together() {
     assert_eq!(first, 3000);
 }
 
+/// Members of which the second is warming up.
+struct Warming(Share);
+
+impl Candidates for Warming {
+    fn share(&self, index: usize) -> Share {
+        if index == 1 { self.0 } else { Share::FULL }
+    }
+
+    fn claim(&mut self, _: usize) -> bool {
+        true
+    }
+
+    fn in_flight(&self, _: usize) -> u32 {
+        0
+    }
+
+    fn expected_wait(&self, _: usize) -> f64 {
+        0.0
+    }
+}
+
+#[test]
+fn one_that_is_warming_up_has_its_share_of_the_turns() {
+    let round_robin = RoundRobin::new([1, 1].into_iter());
+    let count = |share: f64| {
+        let mut members = Warming(Share::of(share));
+        let turns = (0..1000).filter_map(|_| round_robin.pick(none(), &mut members));
+        turns.filter(|index| *index == 1).count()
+    };
+    for (share, turns) in [(0.25, 200), (1.0 / 3.0, 249), (1.0, 500)] {
+        let counted = count(share);
+        assert!(counted.abs_diff(turns) <= 2, "{share}: {counted}");
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn whatever_happens_the_turns_are_nginx_s(
@@ -134,12 +173,12 @@ proptest::proptest! {
         for event in events {
             match event {
                 Event::Pick => {
-                    let picked = round_robin.pick(none(), |i| usable[i], |i| usable[i]);
+                    let picked = pick(&round_robin, none(), |i| usable[i]);
                     assert_eq!(picked, walk.pick(|i| usable[i]));
                 }
                 Event::PickAfter(tried) => {
                     let may_use = |i: usize| usable[i] && i != tried;
-                    let picked = round_robin.pick(std::iter::once(tried), may_use, may_use);
+                    let picked = pick(&round_robin, std::iter::once(tried), may_use);
                     assert_eq!(picked, walk.pick(may_use));
                 }
                 Event::Fail(who, max_fails) => {
@@ -161,7 +200,7 @@ proptest::proptest! {
         let round_robin = RoundRobin::new(weights.iter().copied());
         let mut counts = vec![0; weights.len()];
         for _ in 0..weights.iter().sum() {
-            counts[round_robin.pick(none(), |_| true, |_| true).unwrap()] += 1;
+            counts[pick(&round_robin, none(), |_| true).unwrap()] += 1;
         }
         assert_eq!(counts, weights);
     }
