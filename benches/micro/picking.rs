@@ -36,6 +36,7 @@ fn picks(bencher: Bencher<'_, '_>, pool: &Pool) {
             now,
             client: IpAddr::from([192, 168, 7, 9]),
             hash_key: b"user-4711",
+            session: None,
             tried: &[],
         };
         drop(pool.pick(&context).expect("all are alive"));

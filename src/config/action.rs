@@ -56,7 +56,7 @@ impl Action {
             .and_then(|v| read_replace_prefix(&v, path));
         let retry = section
             .get("retry")
-            .and_then(|v| RetryOverrides::read(&v))
+            .and_then(|v| RetryOverrides::read(&v, false))
             .unwrap_or_default();
         let timeouts = section
             .get("timeouts")

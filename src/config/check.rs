@@ -1,11 +1,11 @@
 //! What one value cannot show: whether the parts of a file fit together.
 
+mod pool;
+
 use std::{
     collections::{HashMap, HashSet},
     net::SocketAddr,
 };
-
-use rustls::pki_types::ServerName;
 
 use super::{
     Config,
@@ -16,10 +16,10 @@ use super::{
     pool::{PeerProtocol, Pool},
     reader::{Faults, nearest},
     route::{PathMatch, Route},
-    server::ServerAddress,
     source::At,
+    sticky::Sticky,
     stream::{Stream, StreamProtocol, StreamTarget},
-    template::{Part, Variable},
+    template::{Part, Template, Variable},
 };
 
 /// Notes every fault in how the parts of `config` fit together.
@@ -36,7 +36,7 @@ pub(super) fn check(config: &Config, faults: &Faults) {
         check_stream(stream, config, faults);
     }
     for pool in &config.pools {
-        check_pool(pool, faults);
+        pool::check(pool, faults);
     }
     for route in &config.routes {
         check_route(route, config, faults);
@@ -151,6 +151,67 @@ fn check_stream(stream: &Stream, config: &Config, faults: &Faults) {
     }
 }
 
+/// A stream has no request: what its pool goes by must be known without one.
+fn check_keys_of_stream(name: &At<String>, pool: &Pool, faults: &Faults) {
+    let fault = |message: String, help: &str| {
+        faults.push(Diagnostic::error(name.span.clone(), message).help(help));
+    };
+    let hashed = match &pool.balance {
+        Balance::Hash { key, .. } => Some(key),
+        _ => None,
+    };
+    let learnt = pool.sticky.as_ref().and_then(Sticky::key);
+    let mut variables = [hashed, learnt]
+        .into_iter()
+        .flatten()
+        .flat_map(Template::variables);
+    if let Some(variable) = variables.find(|variable| !variable.is_of_connection()) {
+        fault(
+            format!(
+                "pool `{}` goes by `{variable}`, which a stream does not have",
+                **name
+            ),
+            "a pool for streams can go by $remote_addr, $remote_port and $server_port",
+        );
+    }
+    if pool.sticky.is_some() && learnt.is_none() {
+        fault(
+            format!(
+                "pool `{}` is sticky by a cookie, which a stream does not have",
+                **name
+            ),
+            "a pool for streams can learn by address: sticky = { learn = \"$remote_addr\" }",
+        );
+    }
+}
+
+/// Has checks send the PROXY header that traffic is sent with.
+pub(super) fn settle_proxy_headers(config: &mut Config, faults: &Faults) {
+    for pool in &mut config.pools {
+        let Some(health) = pool.health.as_mut().filter(|health| !health.says_proxy) else {
+            continue;
+        };
+        let streams = config.streams.iter();
+        let uses = |stream: &&Stream| stream.pools().any(|name| **name == *pool.name);
+        let by_streams = streams.filter(uses).map(|stream| stream.send_proxy);
+        let forwards = |route: &&Route| matches!(&route.action, Action::Forward(forward) if *forward.pool == *pool.name);
+        let by_routes = config.routes.iter().filter(forwards).map(|_| None);
+        let mut sent: Vec<_> = by_streams.chain(by_routes).collect();
+        sent.dedup();
+        match sent.as_slice() {
+            [] => {}
+            [same] => health.send_proxy = *same,
+            _ => faults.push(
+                Diagnostic::error(
+                    pool.name.span.clone(),
+                    format!("pool `{}` is sent different PROXY headers, and its checks can send but one", *pool.name),
+                )
+                .help("say which: health = { send_proxy = \"v1\", … }, or \"off\""),
+            ),
+        }
+    }
+}
+
 fn check_pool_name(name: &At<String>, config: &Config, faults: &Faults) {
     if !config.pools.iter().any(|pool| *pool.name == **name) {
         let known = config.pools.iter().map(|pool| pool.name.as_str());
@@ -159,94 +220,6 @@ fn check_pool_name(name: &At<String>, config: &Config, faults: &Faults) {
             Diagnostic::error(name.span.clone(), format!("there is no pool `{}`", **name))
                 .help(help),
         );
-    }
-}
-
-fn check_pool(pool: &Pool, faults: &Faults) {
-    check_tls_names(pool, faults);
-    let mut seen = HashSet::new();
-    for server in &pool.servers {
-        if !seen.insert(&server.address.value) {
-            faults.push(
-                Diagnostic::error(
-                    server.address.span.clone(),
-                    format!(
-                        "{} stands twice in pool `{}`",
-                        server.address.value, *pool.name
-                    ),
-                )
-                .help("to give it a larger share, write { address = \"…\", weight = 2 }"),
-            );
-        }
-        if server.backup && pool.balance.is_mapping() {
-            faults.push(
-                Diagnostic::error(
-                    server.address.span.clone(),
-                    format!(
-                        "a backup server cannot stand in a pool with balance = \"{}\"",
-                        pool.balance
-                    ),
-                )
-                .help("remove `backup`, or use balance = \"round_robin\""),
-            );
-        }
-    }
-    if let [only] = pool.servers.as_slice()
-        && only.limits_failures
-    {
-        faults.push(
-            Diagnostic::warning(
-                only.address.span.clone(),
-                format!("`max_fails` and `fail_timeout` do nothing in pool `{}`: it has a single server", *pool.name),
-            )
-            .help("the only server of a pool is never taken out; add a second one, or remove them"),
-        );
-    }
-    if !pool.servers.is_empty() && pool.servers.iter().all(|server| server.down) {
-        faults.push(
-            Diagnostic::warning(
-                pool.name.span.clone(),
-                format!("every server of pool `{}` is down", *pool.name),
-            )
-            .help("its routes will answer 502"),
-        );
-    } else if !pool.servers.is_empty()
-        && pool
-            .servers
-            .iter()
-            .all(|server| server.backup || server.down)
-    {
-        faults.push(
-            Diagnostic::warning(
-                pool.name.span.clone(),
-                format!("pool `{}` has backup servers only", *pool.name),
-            )
-            .help("they are used as if they were not backups; remove `backup`"),
-        );
-    }
-}
-
-/// Servers that are verified by their own names must have names that TLS knows.
-fn check_tls_names(pool: &Pool, faults: &Faults) {
-    if pool
-        .tls
-        .as_ref()
-        .is_none_or(|tls| tls.server_name.is_some())
-    {
-        return;
-    }
-    for server in &pool.servers {
-        if let ServerAddress::Name(name, _) = &server.address.value
-            && ServerName::try_from(name.as_str()).is_err()
-        {
-            faults.push(
-                Diagnostic::error(
-                    server.address.span.clone(),
-                    format!("{name} is not a name that TLS can ask for"),
-                )
-                .help("say which one it is: tls = { server_name = \"app.internal\" }"),
-            );
-        }
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Listener {
     pub h2c: bool,
     /// Requests that one HTTP/2 connection may have open (nginx `http2_max_concurrent_streams`).
     pub max_streams: u32,
+    /// Connections at a time; on others each request is answered 503. 0: no limit.
+    pub max_connections: u32,
 }
 
 /// How long a client may take (nginx `client_header_timeout`, `client_body_timeout`, `send_timeout`, `keepalive_timeout`).
@@ -95,6 +97,10 @@ impl Listener {
                 .unwrap_or(false),
             tls: section.get("tls").and_then(|v| ListenerTls::read(&v)),
             h2c: read_h2c(&section),
+            max_connections: section
+                .get("max_connections")
+                .and_then(|v| v.integer(0..=10_000_000))
+                .map_or(0, |n| n.value),
             max_streams: section
                 .get("max_streams")
                 .and_then(|v| v.integer(1..=10_000))

@@ -16,6 +16,7 @@ mod action;
 mod balance;
 mod certificate;
 mod headers;
+mod health;
 mod listener;
 mod log;
 mod pool;
@@ -23,6 +24,7 @@ mod proxies;
 mod retry;
 mod route;
 mod server;
+mod sticky;
 mod stream;
 mod template;
 mod tls;
@@ -41,14 +43,16 @@ pub use self::{
     certificate::{Authorities, Certificate, crypto},
     diagnostic::{Diagnostic, Report, Severity},
     headers::HeaderEdits,
+    health::{Check, HealthCheck, HttpCheck},
     listener::{ClientTimeouts, Listener},
     log::{AccessFormat, AccessTarget, Log},
-    pool::{HostSent, Keepalive, PeerProtocol, PeerTimeouts, Pool, TimeoutOverrides},
+    pool::{HostSent, Keepalive, PeerProtocol, PeerTimeouts, Pool, Queue, TimeoutOverrides},
     proxies::TrustedProxies,
     retry::{Retry, RetryOn, RetryOverrides},
     route::{ErrorPage, HostMatch, PathMatch, Route},
     server::{ServerAddress, ServerSpec},
     source::{At, Position, SourceFile},
+    sticky::{LearnFrom, Sticky, StickyCookie, StickyLearn},
     stream::{ProxyVersion, SniRoute, Stream, StreamProtocol, StreamTarget, StreamTimeouts},
     template::{Part, Template, Variable},
     tls::{Alpn, ClientAuth, ListenerTls, PeerTls, TlsVersion},
@@ -63,6 +67,8 @@ pub struct Config {
     pub control: Control,
     /// Where the process id is written, for nginx-style `-s` and old init scripts.
     pub pid: Option<PathBuf>,
+    /// Where what operators order of servers is kept over a restart; `None`: it is forgotten.
+    pub state_file: Option<PathBuf>,
     /// How long requests in flight are waited for on TERM and INT.
     pub shutdown_timeout: Duration,
     /// Over how long tunnels and streams are closed then, one after the other (HAProxy `close-spread-time`);
@@ -121,9 +127,10 @@ pub fn load(source: &SourceFile) -> Result<Loaded, Report> {
     let (table, syntax_errors) = DeTable::parse_recoverable(source.text());
     let faults = Faults::new(source.directory());
     let section = Section::new("the file", table.get_ref(), table.span(), &faults);
-    let config = read(section);
+    let mut config = read(section);
     // What the parser had to guess at must not be blamed on its author a second time.
     if syntax_errors.is_empty() {
+        check::settle_proxy_headers(&mut config, &faults);
         check::check(&config, &faults);
     }
     let report = Report::new(
@@ -221,6 +228,10 @@ fn read(section: Section<'_>) -> Config {
         workers: section.get("workers").and_then(|v| read_workers(&v)),
         control: read_control(&section),
         pid: read_pid(&section),
+        state_file: section
+            .get("state_file")
+            .and_then(|v| v.string())
+            .map(|path| PathBuf::from(path.value)),
         shutdown_timeout,
         close_spread: section
             .get("close_spread")

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use super::{
     balance::Balance,
+    health::HealthCheck,
     reader::{Section, Value},
     retry::{Retry, RetryOverrides},
     server::ServerSpec,
     source::At,
+    sticky::Sticky,
     tls::PeerTls,
 };
 
@@ -32,6 +34,23 @@ pub struct Pool {
     pub protocol: PeerProtocol,
     /// They speak TLS.
     pub tls: Option<PeerTls>,
+    /// Which server a client stays with.
+    pub sticky: Option<Sticky>,
+    /// How lbd itself finds out whether they are well.
+    pub health: Option<HealthCheck>,
+    /// Of a hundred servers, how many may be out by failures; `None`: all of them.
+    pub max_out: Option<u32>,
+    /// Where requests wait while all servers have as many as they may.
+    pub queue: Option<Queue>,
+}
+
+/// Where requests wait for a server (nginx Plus `queue`).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Queue {
+    /// How many at most.
+    pub size: usize,
+    /// How long each.
+    pub timeout: Duration,
 }
 
 /// What is spoken to a pool's servers.
@@ -134,7 +153,7 @@ impl Pool {
             retry: Retry::default().with(
                 &section
                     .get("retry")
-                    .and_then(|v| RetryOverrides::read(&v))
+                    .and_then(|v| RetryOverrides::read(&v, true))
                     .unwrap_or_default(),
             ),
             timeouts: PeerTimeouts::default().with(
@@ -151,11 +170,13 @@ impl Pool {
                 .get("host")
                 .and_then(|v| read_host(&v))
                 .unwrap_or(HostSent::Client),
+            sticky: section.get("sticky").and_then(|v| Sticky::read(&v)),
+            health: section.get("health").and_then(|v| HealthCheck::read(&v)),
+            max_out: section.get("max_out").and_then(|v| v.percent()),
+            queue: section.get("queue").and_then(|v| Queue::read(&v)),
             name,
         };
-        for key in ["sticky", "health", "queue", "slow_start", "discovery"] {
-            section.not_yet(key);
-        }
+        section.not_yet("discovery");
         section.finish();
         Some(pool)
     }
@@ -213,6 +234,24 @@ fn read_host(value: &Value<'_>) -> Option<HostSent> {
             );
             None
         }
+    }
+}
+
+impl Queue {
+    fn read(value: &Value<'_>) -> Option<Self> {
+        let section = value.section("queue")?;
+        let queue = Self {
+            size: section
+                .get("size")
+                .and_then(|v| v.integer(1..=1_000_000))
+                .map_or(100, |n| n.value as usize),
+            timeout: section
+                .get("timeout")
+                .and_then(|v| v.timeout())
+                .unwrap_or(Duration::from_secs(10)),
+        };
+        section.finish();
+        Some(queue)
     }
 }
 

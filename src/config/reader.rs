@@ -301,6 +301,42 @@ impl<'a> Value<'a> {
             .ok()
     }
 
+    /// Per cent, of 1 to 100.
+    pub(super) fn percent(&self) -> Option<u32> {
+        let text = self.string()?;
+        let number = text.strip_suffix('%').and_then(|n| n.trim().parse().ok());
+        let percent = number.filter(|n| (1..=100).contains(n));
+        if percent.is_none() {
+            self.fault(
+                format!("is not from \"1%\" to \"100%\": \"{}\"", *text),
+                "a part of the whole: \"50%\"",
+            );
+        }
+        percent
+    }
+
+    /// A plain value, as JSON has it.
+    pub(super) fn json(&self) -> Option<serde_json::Value> {
+        let json = match self.value.get_ref() {
+            DeValue::String(text) => Some(text.as_ref().into()),
+            DeValue::Boolean(value) => Some((*value).into()),
+            DeValue::Integer(number) => {
+                let digits = number.as_str().replace('_', "");
+                let number = i64::from_str_radix(&digits, number.radix());
+                number.ok().map(serde_json::Value::from)
+            }
+            DeValue::Float(number) => {
+                let number: Option<f64> = number.as_str().replace('_', "").parse().ok();
+                number.map(serde_json::Value::from)
+            }
+            DeValue::Array(_) | DeValue::Table(_) | DeValue::Datetime(_) => None,
+        };
+        if json.is_none() {
+            self.wrong_type("a text, a number, or true or false");
+        }
+        json
+    }
+
     pub(super) fn array(&self) -> Option<Vec<Self>> {
         let Some(items) = self.value.get_ref().as_array() else {
             self.wrong_type("an array in brackets");

@@ -15,6 +15,11 @@ pub struct Retry {
     pub timeout: Duration,
     /// Whether POST, PATCH and LOCK may be sent a second time.
     pub non_idempotent: bool,
+    /// How long a server that answered with a listed status, where another did not, is passed over on the same route;
+    /// zero: it is not.
+    pub memory: Duration,
+    /// Of a hundred requests, how many may be tried again; `None`: all of them.
+    pub budget: Option<u32>,
 }
 
 /// What makes lbd turn to the next server.
@@ -39,6 +44,8 @@ pub struct RetryOverrides {
     tries: Option<u32>,
     timeout: Option<Duration>,
     non_idempotent: Option<bool>,
+    memory: Option<Duration>,
+    budget: Option<u32>,
 }
 
 impl Default for Retry {
@@ -54,6 +61,8 @@ impl Default for Retry {
             tries: 0,
             timeout: Duration::ZERO,
             non_idempotent: false,
+            memory: Duration::from_secs(5),
+            budget: None,
         }
     }
 }
@@ -66,6 +75,8 @@ impl Retry {
             tries: overrides.tries.unwrap_or(self.tries),
             timeout: overrides.timeout.unwrap_or(self.timeout),
             non_idempotent: overrides.non_idempotent.unwrap_or(self.non_idempotent),
+            memory: overrides.memory.unwrap_or(self.memory),
+            budget: overrides.budget.or(self.budget),
         }
     }
 }
@@ -81,8 +92,15 @@ const RETRY_STATUSES: [(&str, u16); 7] = [
 ];
 
 impl RetryOverrides {
-    pub(super) fn read(value: &Value<'_>) -> Option<Self> {
+    /// Reads `retry` of a pool, or of a route.
+    pub(super) fn read(value: &Value<'_>, of_pool: bool) -> Option<Self> {
         let section = value.section("retry")?;
+        let budget = section.get("budget");
+        if let Some(budget) = &budget
+            && !of_pool
+        {
+            budget.fault("is for a pool as a whole", "move it to the pool's `retry`");
+        }
         let overrides = Self {
             on: section.get("on").map(|v| RetryOn::read(&v)),
             tries: section
@@ -91,8 +109,9 @@ impl RetryOverrides {
                 .map(|n| n.value),
             timeout: section.get("timeout").and_then(|v| v.duration()),
             non_idempotent: section.get("non_idempotent").and_then(|v| v.boolean()),
+            memory: section.get("memory").and_then(|v| v.duration()),
+            budget: budget.and_then(|v| v.percent()),
         };
-        section.not_yet("budget");
         section.finish();
         Some(overrides)
     }

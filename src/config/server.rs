@@ -24,6 +24,12 @@ pub struct ServerSpec {
     pub backup: bool,
     /// Never used.
     pub down: bool,
+    /// Used only for clients that are bound to it (nginx `drain`).
+    pub drain: bool,
+    /// How apps and cookies call it (nginx `route`, Tomcat `jvmRoute`).
+    pub route: Option<At<String>>,
+    /// How long it is given less than its weight once it is back (nginx `slow_start`); zero: not at all.
+    pub slow_start: Duration,
     /// Whether `max_fails` or `fail_timeout` stands in the file, rather than being the default.
     pub(super) limits_failures: bool,
 }
@@ -50,6 +56,7 @@ impl fmt::Display for ServerAddress {
 struct Defaults {
     max_fails: u32,
     fail_timeout: Duration,
+    slow_start: Duration,
     said: bool,
 }
 
@@ -59,7 +66,9 @@ impl ServerSpec {
             .get("max_fails")
             .and_then(|v| v.integer(0..=1_000_000));
         let fail_timeout = section.get("fail_timeout").and_then(|v| v.timeout());
+        let slow_start = section.get("slow_start").and_then(|v| v.duration());
         let defaults = Defaults {
+            slow_start: slow_start.unwrap_or_default(),
             said: max_fails.is_some() || fail_timeout.is_some(),
             max_fails: max_fails.map_or(1, |n| n.value),
             fail_timeout: fail_timeout.unwrap_or(Duration::from_secs(10)),
@@ -93,6 +102,9 @@ impl ServerSpec {
             max_conns: 0,
             backup: false,
             down: false,
+            drain: false,
+            route: None,
+            slow_start: defaults.slow_start,
             limits_failures: defaults.said,
         };
         if value.is_string() {
@@ -119,10 +131,9 @@ impl ServerSpec {
             number("weight", 1..=65_535),
             number("max_conns", 0..=u32::MAX),
         );
-        let (backup, down) = (flag("backup"), flag("down"));
-        for key in ["drain", "slow_start", "route"] {
-            section.not_yet(key);
-        }
+        let (backup, down, drain) = (flag("backup"), flag("down"), flag("drain"));
+        let route = section.get("route").and_then(|v| read_route(&v));
+        let slow_start = section.get("slow_start").and_then(|v| v.duration());
         section.finish();
         let base = plain(address.and_then(|v| read_address(&v))?);
         Some(Self {
@@ -131,11 +142,27 @@ impl ServerSpec {
             max_fails: max_fails.unwrap_or(base.max_fails),
             fail_timeout: fail_timeout.unwrap_or(base.fail_timeout),
             max_conns: max_conns.unwrap_or(base.max_conns),
+            slow_start: slow_start.unwrap_or(base.slow_start),
             backup,
             down,
+            drain,
+            route,
             ..base
         })
     }
+}
+
+fn read_route(value: &Value<'_>) -> Option<At<String>> {
+    let text = value.string()?;
+    let is_fit = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+    if text.is_empty() || !text.bytes().all(is_fit) {
+        value.fault(
+            format!("is no route: \"{}\"", *text),
+            "letters, digits, - _ and . only, as in the server's jvmRoute: \"node1\"",
+        );
+        return None;
+    }
+    Some(text)
 }
 
 fn read_address(value: &Value<'_>) -> Option<At<ServerAddress>> {

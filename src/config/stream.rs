@@ -41,6 +41,8 @@ pub struct Stream {
     /// Datagrams that a session of UDP expects back for each that its client sends, after which it is over (nginx
     /// `proxy_responses`).
     pub responses: Option<u32>,
+    /// Connections at a time; others are closed. 0: no limit.
+    pub max_connections: u32,
     /// Sessions of UDP at a time.
     pub max_sessions: u32,
 }
@@ -122,6 +124,7 @@ impl Stream {
                     "proxy_protocol",
                     "trusted_proxies",
                     "tcp_user_timeout",
+                    "max_connections",
                 ],
                 NO_CONNECTIONS,
             ),
@@ -161,6 +164,10 @@ impl Stream {
                 .get("responses")
                 .and_then(|v| v.integer(1..=u32::MAX))
                 .map(|n| n.value),
+            max_connections: section
+                .get("max_connections")
+                .and_then(|v| v.integer(0..=10_000_000))
+                .map_or(0, |n| n.value),
             max_sessions: section
                 .get("max_sessions")
                 .and_then(|v| v.integer(1..=10_000_000))
@@ -259,7 +266,7 @@ fn read_sni(value: &Value<'_>) -> Option<Vec<SniRoute>> {
     Some(routes)
 }
 
-fn read_version(value: &Value<'_>) -> Option<ProxyVersion> {
+pub(super) fn read_version(value: &Value<'_>) -> Option<ProxyVersion> {
     value.word(&[
         ("off", None),
         ("v1", Some(ProxyVersion::V1)),

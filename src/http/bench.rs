@@ -81,6 +81,7 @@ impl<'c> Heads<'c> {
     /// Appends the head that the client gets.
     pub fn write_for_client(&self, out: &mut Vec<u8>) {
         let head = ClientHead {
+            cookie: None,
             route: self.route,
             framing: self.response.body,
             keep_alive: true,

@@ -181,6 +181,7 @@ impl Forwarding<'_, '_, '_> {
                 .map(|known| (known, self.route.path.as_str())),
         };
         let client = ClientHead {
+            cookie: lease.cookie(self.exchange.client.is_https),
             route: self.route,
             framing: after.framing,
             keep_alive: after.keep_alive,

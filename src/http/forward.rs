@@ -1,6 +1,8 @@
 //! The only loop: pick a peer, connect, send, judge; and again only if the failure, the method and
 //! the budget allow.
 
+use std::borrow::Cow;
+
 use http::StatusCode;
 use tokio::time::Instant;
 
@@ -12,6 +14,7 @@ use super::{
     grpc,
     message::{RequestHead, ResponseHead},
     path::Path,
+    session::{learn, session_of},
     site::{Forward, Route},
     upload::Upload,
     variables::write_template,
@@ -36,7 +39,7 @@ pub(super) struct Forwarding<'f, 'k, 'c> {
     pub(super) offer: Option<Vec<u8>>,
 }
 
-impl Forwarding<'_, '_, '_> {
+impl<'f> Forwarding<'f, '_, '_> {
     /// Forwards the request and relays the response.
     ///
     /// # Errors
@@ -85,10 +88,10 @@ impl Forwarding<'_, '_, '_> {
         &mut self,
         upload: &mut Upload<'_>,
     ) -> Result<Option<(Answered, Lease)>, HttpError> {
-        let key = self.hash_key();
+        let keys = self.keys();
         let mut tried: Vec<PeerId> = Vec::new();
         let mut now = self.exchange.times.arrived;
-        let mut lease = self.pick(&key, &tried, now).map_err(no_live_peer)?;
+        let mut lease = self.pick(&keys, &tried, now).map_err(no_live_peer)?;
         let mut refusals = 0;
         loop {
             self.exchange.begin_attempt(lease.peer(), now);
@@ -102,11 +105,13 @@ impl Forwarding<'_, '_, '_> {
                     self.exchange.answered(status, now);
                     if !self.is_turned_away(&answered, self.so_far(&tried, now, upload)) {
                         lease.succeeded(now);
+                        self.bind(&keys, &lease, &answered, now);
                         return Ok(Some((answered, lease)));
                     }
                     tried.push(lease.peer().id());
-                    let Ok(next) = self.pick(&key, &tried, now) else {
+                    let Ok(next) = self.pick(&keys, &tried, now) else {
                         lease.succeeded(now);
+                        self.bind(&keys, &lease, &answered, now);
                         return Ok(Some((answered, lease)));
                     };
                     turned_away(&mut lease, &answered.response, now);
@@ -124,12 +129,12 @@ impl Forwarding<'_, '_, '_> {
                         return Err(give_up);
                     }
                     tried.push(lease.peer().id());
-                    if let Ok(next) = self.pick(&key, &tried, now) {
+                    if let Ok(next) = self.pick(&keys, &tried, now) {
                         lease = next;
                     } else if failure.kind == FailureKind::Refused && refusals < MOST_REFUSALS {
                         // All are busy, and one of them will have room in a moment.
                         refusals += 1;
-                        lease = self.pick(&key, &[], now).map_err(|_| give_up)?;
+                        lease = self.pick(&keys, &[], now).map_err(|_| give_up)?;
                     } else {
                         return Err(give_up);
                     }
@@ -157,24 +162,40 @@ impl Forwarding<'_, '_, '_> {
         }
     }
 
-    /// What the pool hashes for the request; nothing if it does not hash.
-    fn hash_key(&self) -> Vec<u8> {
-        let mut key = Vec::new();
-        if let Balance::Hash { key: template, .. } = &self.forward.pool.config().balance {
-            write_template(&mut key, template, self.exchange);
+    /// What the pool goes by for the request.
+    fn keys(&self) -> Keys<'f> {
+        let mut hash = Vec::new();
+        let config = self.forward.pool.config();
+        if let Balance::Hash { key, .. } = &config.balance {
+            write_template(&mut hash, key, self.exchange);
         }
-        key
+        let sticky = config.sticky.as_ref();
+        let session = sticky.and_then(|sticky| session_of(sticky, self.exchange, self.request));
+        Keys { hash, session }
     }
 
-    fn pick(&self, hash_key: &[u8], tried: &[PeerId], now: Instant) -> Result<Lease, NoLivePeer> {
+    /// The client stays with the server that has answered it, if that is how the pool learns.
+    fn bind(&self, keys: &Keys<'_>, lease: &Lease, answered: &Answered, now: Instant) {
+        let session = keys.session.as_deref();
+        learn(&self.forward.pool, session, lease, &answered.response, now);
+    }
+
+    fn pick(&self, keys: &Keys<'_>, tried: &[PeerId], now: Instant) -> Result<Lease, NoLivePeer> {
         let context = PickContext {
             now,
             client: self.exchange.client.address,
-            hash_key,
+            hash_key: &keys.hash,
+            session: keys.session.as_deref(),
             tried,
         };
         self.forward.pool.pick(&context)
     }
+}
+
+/// What a pool goes by for one request.
+struct Keys<'r> {
+    hash: Vec<u8>,
+    session: Option<Cow<'r, [u8]>>,
 }
 
 /// A listed status is a failure of the peer, except those that are about the request (nginx's rule).

@@ -179,6 +179,8 @@ pub(super) struct ClientHead<'a> {
     /// What the connection changes to.
     pub(super) changes_to: Option<&'a [u8]>,
     pub(super) rewrite: Rewrite<'a>,
+    /// What binds the client to the server, if it has to be told.
+    pub(super) cookie: Option<Vec<u8>>,
 }
 
 /// Appends the head that the client gets, as HTTP/1.1's text.
@@ -232,6 +234,9 @@ pub(super) fn write_client_fields(
         framing => write_framing(out, framing),
     }
     write_via(out, exchange, response.version_number());
+    if let Some(cookie) = &client.cookie {
+        out.field("Set-Cookie", cookie);
+    }
     write_set(out, edits, exchange);
     match client.changes_to {
         Some(protocol) => {

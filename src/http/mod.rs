@@ -22,6 +22,7 @@ mod peer;
 mod relay;
 mod response;
 mod server;
+mod session;
 mod switch;
 mod upload;
 mod watch;

@@ -1,21 +1,20 @@
 //! The only loop: pick a peer, connect, judge; and again only if the failure and the budget allow.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use http::Method;
 use tokio::time::Instant;
 
-use super::{forwarder::Destination, journal::Journal};
+use super::{forwarder::Destination, journal::Journal, keys::Keys};
 use crate::{
     net::{Stream, Timer},
-    upstream::{Failure, Lease, NoLivePeer, PeerId, PickContext, TrySoFar, connect_through},
+    upstream::{Failure, Lease, NoLivePeer, PeerId, TrySoFar, connect_through},
 };
 
 /// A connection on its way to a peer.
 pub(super) struct Connecting<'c> {
     pub(super) destination: &'c Destination,
-    pub(super) client: IpAddr,
-    pub(super) hash_key: &'c [u8],
+    pub(super) keys: Keys,
     pub(super) timer: &'c Timer,
     /// For each peer.
     pub(super) patience: Duration,
@@ -44,6 +43,7 @@ impl Connecting<'_> {
             match connected {
                 Ok(stream) => {
                     lease.succeeded(now);
+                    self.keys.bind(&self.destination.pool, &lease, now);
                     journal.connected(now);
                     journal.attempt_succeeded();
                     return Some((stream, lease));
@@ -63,12 +63,7 @@ impl Connecting<'_> {
     }
 
     fn pick(&self, tried: &[PeerId], now: Instant) -> Result<Lease, NoLivePeer> {
-        self.destination.pool.pick(&PickContext {
-            now,
-            client: self.client,
-            hash_key: self.hash_key,
-            tried,
-        })
+        self.keys.pick(&self.destination.pool, tried, now)
     }
 
     /// Nothing of what the client says has been sent to anybody, so that every try is like the first.

@@ -1,13 +1,7 @@
 //! One client's connection from accept to the tunnel that it becomes.
 
 use std::{
-    future::poll_fn,
-    net::{IpAddr, SocketAddr},
-    pin::pin,
-    rc::Rc,
-    sync::Arc,
-    task::Poll,
-    time::Duration,
+    future::poll_fn, net::SocketAddr, pin::pin, rc::Rc, sync::Arc, task::Poll, time::Duration,
 };
 
 use tokio::time::Instant;
@@ -16,8 +10,8 @@ use super::{
     connect::Connecting,
     context::Context,
     forwarder::{Destination, Forwarder, Target},
-    hash_key::hash_key,
     journal::{Journal, REFUSED},
+    keys::Keys,
 };
 use crate::{
     config::{ProxyVersion, StreamProtocol},
@@ -182,8 +176,7 @@ impl StreamConnection {
         let pool = &known.destination.pool;
         let connecting = Connecting {
             destination: &known.destination,
-            hash_key: &hash_key(pool, known.ends.source, self.arrival.actual.port()),
-            client: address_of(known.ends.source),
+            keys: Keys::new(pool, known.ends.source, self.arrival.actual.port()),
             timer: &timer,
             patience: self.forwarder.timeouts.connect.unwrap_or(of_pool),
             preface: &preface,
@@ -222,10 +215,6 @@ impl Drop for StreamConnection {
     fn drop(&mut self) {
         self.shared.drain.leave();
     }
-}
-
-fn address_of(client: SocketAddr) -> IpAddr {
-    client.ip().to_canonical()
 }
 
 fn nobody(hello: &Hello) -> String {

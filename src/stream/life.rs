@@ -16,15 +16,15 @@ use tokio::time::Instant;
 
 use super::{
     forwarder::{Destination, Forwarder, Place, Target},
-    hash_key::hash_key,
     journal::Journal,
+    keys::Keys,
     port::{Asker, Table},
     session::{Session, VERDICT, is_of_the_datagram, unreachable},
 };
 use crate::{
     net::{Arrived, LAST_CHANCE, PeerDatagrams, Timer},
     telemetry::{HeldRecord, Seldom},
-    upstream::{Failure, Lease, PeerId, PickContext, TrySoFar},
+    upstream::{Failure, Lease, PeerId, TrySoFar},
 };
 
 /// How long a session lasts at most that no server has answered to: anybody can begin one in anybody's name.
@@ -341,17 +341,14 @@ fn choose(
     tried: &mut Vec<PeerId>,
     now: Instant,
 ) -> Option<(Lease, PeerDatagrams)> {
-    let hash_key = hash_key(&destination.pool, client, port);
+    let keys = Keys::new(&destination.pool, client, port);
     loop {
-        let context = PickContext {
-            now,
-            client: client.ip().to_canonical(),
-            hash_key: &hash_key,
-            tried,
-        };
-        let mut lease = destination.pool.pick(&context).ok()?;
+        let mut lease = keys.pick(&destination.pool, tried, now).ok()?;
         match PeerDatagrams::connect(lease.peer().address()) {
-            Ok(peer) => return Some((lease, peer)),
+            Ok(peer) => {
+                keys.bind(&destination.pool, &lease, now);
+                return Some((lease, peer));
+            }
             Err(error) => {
                 lease.failed(now, &Failure::connecting(&error));
                 tried.push(lease.peer().id());

@@ -7,8 +7,9 @@ use tokio::time::Instant;
 use super::{
     failure::{Failure, FailureKind},
     health::Change,
-    peer::{Member, Peer},
-    peer_set::{PeerSet, Place},
+    member::Member,
+    peer::Peer,
+    peer_set::{Binding, Chosen, PeerSet},
 };
 use crate::telemetry::{Seldom, time_of_day_in};
 
@@ -20,20 +21,17 @@ use crate::telemetry::{Seldom, time_of_day_in};
 #[derive(Debug)]
 pub struct Lease {
     set: Arc<PeerSet>,
-    place: Place,
+    chosen: Chosen,
     since: Instant,
-    /// Whether this request is the one that probes a peer that is out.
-    probes: bool,
 }
 
 impl Lease {
-    /// The member at `place` must have been counted as in flight by the caller.
-    pub(super) fn new(set: Arc<PeerSet>, place: Place, probes: bool, now: Instant) -> Self {
+    /// The request must have been counted where `chosen` says.
+    pub(super) fn new(set: Arc<PeerSet>, chosen: Chosen, now: Instant) -> Self {
         Self {
             set,
-            place,
+            chosen,
             since: now,
-            probes,
         }
     }
 
@@ -49,23 +47,46 @@ impl Lease {
 
     /// The lease's place at the peer, without the rest of it.
     pub fn stay(self) -> InFlight {
-        self.peer().enter();
-        InFlight(Arc::clone(self.peer()))
+        let peer = Arc::clone(self.peer());
+        peer.enter_tunnel();
+        InFlight {
+            closings: peer.closings(),
+            peer,
+        }
+    }
+
+    /// Whether the client stays with this peer.
+    pub fn binding(&self) -> Binding {
+        self.chosen.binding
+    }
+
+    /// The value of the `Set-Cookie` that binds the client, which came by https or not, to this peer; `None` if it has
+    /// nothing to be told.
+    pub fn cookie(&self, is_https: bool) -> Option<Vec<u8>> {
+        let sticky = &self.set.common().sticky;
+        let is_news = match self.chosen.binding {
+            Binding::New => true,
+            Binding::Kept => sticky.renews(),
+            Binding::Lent => false,
+        };
+        let tag = self.member().tag.as_deref().filter(|_| is_news)?;
+        sticky.cookie(tag, is_https)
     }
 
     fn member(&self) -> &Member {
-        self.set.member(self.place)
+        self.set.member(self.chosen.place)
     }
 
     /// The peer gave a full response head.
     pub fn succeeded(&mut self, now: Instant) {
-        self.set.light().goes_on();
+        self.set.common().light.goes_on();
         if self.set.goes_by_wait() {
             let waited = now.duration_since(self.since);
             self.peer().latency.answered(now, waited);
         }
-        let probed = std::mem::take(&mut self.probes);
+        let probed = std::mem::take(&mut self.chosen.is_probe);
         if let Some(Change::CameBack { after }) = self.peer().health.succeeded(now, probed) {
+            self.set.reconsider();
             tracing::info!(
                 "pool {}: server {} is back after {:.1} s",
                 self.set.pool(),
@@ -90,19 +111,25 @@ impl Lease {
             let waited = now.duration_since(self.since);
             self.peer().latency.failed(now, waited);
         }
-        let probed = std::mem::take(&mut self.probes);
+        let probed = std::mem::take(&mut self.chosen.is_probe);
         if self.set.is_only_usable() && !probed {
             return;
         }
         let limit = self.member().limit;
-        self.set.note_failure(self.place, limit.max_fails);
+        self.set.note_failure(self.chosen.place, limit.max_fails);
+        // If it is checked, a check finds out more than the next request would.
+        self.peer().check_now.notify_one();
         let (pool, server) = (self.set.pool(), self.peer().label());
-        match self.peer().health.failed(now, probed, limit) {
-            Some(Change::WentOut { lasting, failures }) => tracing::warn!(
-                "pool {pool}: server {server} is out until {}: {failures} failed within {:?}, the last: {reason}",
-                time_of_day_in(lasting),
-                limit.fail_timeout,
-            ),
+        match self.peer().health.failed(now, probed, limit, reason) {
+            Some(Change::WentOut { lasting, failures }) => {
+                self.set.reconsider();
+                let until =
+                    lasting.map_or_else(|| "a check finds it well".to_owned(), time_of_day_in);
+                tracing::warn!(
+                    "pool {pool}: server {server} is out until {until}: {failures} failed within {:?}, the last: {reason}",
+                    limit.fail_timeout,
+                );
+            }
             Some(Change::StaysOut { lasting }) => {
                 tracing::info!(
                     "pool {pool}: server {server} stays out until {}: {reason}",
@@ -117,17 +144,28 @@ impl Lease {
 /// Counts at a peer like a request in flight, for as long as it lives, and holds nothing else of the pool: a tunnel may
 /// outlive many configurations.
 #[derive(Debug)]
-pub struct InFlight(Arc<Peer>);
+pub struct InFlight {
+    peer: Arc<Peer>,
+    /// How often the peer's tunnels had been closed when this one began.
+    closings: u32,
+}
+
+impl InFlight {
+    /// Whether the tunnel is to end, for its peer is.
+    pub(super) fn is_closed(&self) -> bool {
+        self.peer.closings() != self.closings
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.leave();
+        self.peer.leave_tunnel();
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if self.probes {
+        if self.chosen.is_probe {
             self.peer().health.probe_abandoned(Instant::now());
         }
         self.peer().leave();

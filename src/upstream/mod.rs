@@ -6,12 +6,17 @@
 
 // Who there is, and who is chosen.
 mod balance;
+mod duty;
 mod health;
 mod latency;
 mod lease;
+mod light;
+mod member;
 mod peer;
 mod peer_set;
 mod pool;
+mod sticky;
+mod tier;
 
 // Connections to them.
 mod connect;
@@ -29,12 +34,13 @@ mod resolve;
 
 pub use self::{
     connect::{connect, connect_through},
+    duty::{Duty, Order},
     failure::{Failure, FailureKind},
     keepalive::{Connection, Keepalive},
     lease::{InFlight, Lease},
     multiplex::{Multiplexed, Slot, Way},
     peer::{Peer, PeerId},
-    peer_set::PickContext,
+    peer_set::{Binding, PickContext},
     pool::{NoLivePeer, Pool},
     resolve::Resolver,
     retry::{RetryPolicy, TrySoFar},

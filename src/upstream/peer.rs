@@ -6,21 +6,15 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use arc_swap::ArcSwapOption;
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
-use super::{
-    balance::Seat,
-    health::{FailureLimit, Health},
-    latency::Latency,
-};
-use crate::config::ServerSpec;
+use super::{balance::Seat, duty::Orders, health::Health, latency::Latency};
 
 /// Tells peers apart for the life of the process.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct PeerId(u64);
 
 /// One server of one pool. It outlives reloads; every worker shares it.
@@ -32,7 +26,14 @@ pub struct Peer {
     address: SocketAddr,
     pub(super) health: Health,
     pub(super) latency: Latency,
+    /// What an operator has ordered.
+    pub(super) orders: Orders,
+    /// Has the next check begin now.
+    pub(super) check_now: Notify,
     in_flight: AtomicU32,
+    tunnels: AtomicU32,
+    /// How often tunnels to it were to be closed.
+    closings: AtomicU32,
     /// Where `in_flight` is to be told, if anywhere. Looked at only if `is_seated`.
     seat: ArcSwapOption<Seat>,
     is_seated: AtomicBool,
@@ -47,7 +48,11 @@ impl Peer {
             address,
             health: Health::default(),
             latency: Latency::new(Instant::now()),
+            orders: Orders::default(),
+            check_now: Notify::new(),
             in_flight: AtomicU32::new(0),
+            tunnels: AtomicU32::new(0),
+            closings: AtomicU32::new(0),
             seat: ArcSwapOption::empty(),
             is_seated: AtomicBool::new(false),
         }
@@ -68,9 +73,23 @@ impl Peer {
         self.address
     }
 
-    /// Requests that it works on.
+    /// Requests that it works on, and tunnels to it.
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Tunnels to it.
+    pub fn tunnels(&self) -> u32 {
+        self.tunnels.load(Ordering::Relaxed)
+    }
+
+    /// Has tunnels to it end that there are now.
+    pub(super) fn close_tunnels(&self) {
+        self.closings.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn closings(&self) -> u32 {
+        self.closings.load(Ordering::Relaxed)
     }
 
     /// Has `seat` be told from now on how many requests are in flight.
@@ -80,7 +99,7 @@ impl Peer {
         self.tell_seat();
     }
 
-    /// Counts one request more, of a method that tells itself; gives how many there were.
+    /// Counts one request more, for a method that knows of it; gives how many there were.
     pub(super) fn enter(&self) -> u32 {
         self.in_flight.fetch_add(1, Ordering::Relaxed)
     }
@@ -96,44 +115,23 @@ impl Peer {
         self.tell_seat();
     }
 
-    fn tell_seat(&self) {
+    /// A request has become a tunnel.
+    pub(super) fn enter_tunnel(&self) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.tunnels.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn leave_tunnel(&self) {
+        self.tunnels.fetch_sub(1, Ordering::Relaxed);
+        self.leave();
+    }
+
+    /// Tells the method how many requests are in flight, if it goes by that.
+    pub(super) fn tell_seat(&self) {
         if self.is_seated.load(Ordering::Relaxed)
             && let Some(seat) = &*self.seat.load()
         {
             seat.tell(|| self.in_flight());
         }
-    }
-}
-
-/// A peer and what the file says of it.
-#[derive(Clone, Debug)]
-pub(super) struct Member {
-    pub(super) peer: Arc<Peer>,
-    /// The server's address as the file says it: what `host = "server"` sends.
-    pub(super) authority: Arc<str>,
-    pub(super) weight: u32,
-    pub(super) limit: FailureLimit,
-    pub(super) max_conns: u32,
-    pub(super) down: bool,
-}
-
-impl Member {
-    pub(super) fn new(peer: Arc<Peer>, spec: &ServerSpec) -> Self {
-        Self {
-            peer,
-            authority: spec.address.to_string().into(),
-            weight: spec.weight,
-            limit: FailureLimit {
-                max_fails: spec.max_fails,
-                fail_timeout: spec.fail_timeout.max(Duration::from_millis(1)),
-            },
-            max_conns: spec.max_conns,
-            down: spec.down,
-        }
-    }
-
-    /// Whether it works on as many requests as it may.
-    pub(super) fn is_full(&self) -> bool {
-        self.max_conns > 0 && self.peer.in_flight() >= self.max_conns
     }
 }

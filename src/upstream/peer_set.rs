@@ -13,36 +13,34 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    balance::{Balancer, Candidates, Keys, Share},
+    duty::Duty,
     health::Admission,
-    peer::{Member, Peer, PeerId},
+    light::Light,
+    member::{Member, Use},
+    peer::{Peer, PeerId},
     resolve::Resolver,
+    sticky::{Bindings, Names, Sticky},
+    tier::Tier,
 };
-use crate::{
-    config::{self, Balance, ServerSpec},
-    telemetry::time_of_day_in,
-};
+use crate::config::{self, ServerSpec};
 
 /// Members, and whose turn it is. Replaced as a whole when DNS changes.
 #[derive(Debug)]
 pub(super) struct PeerSet {
-    light: Arc<Light>,
+    common: Arc<Common>,
     primary: Tier,
     backup: Tier,
-    is_only_usable: bool,
+    bindings: Bindings,
+    is_only_usable: AtomicBool,
+    /// Of a hundred members of a tier, how many may be out by failures.
+    max_out: Option<u32>,
 }
 
-/// Whether a pool had anybody to answer: so that it is said once, not for each request.
+/// What the sets of a pool have in common.
 #[derive(Debug)]
-pub(super) struct Light {
-    pool: String,
-    is_dark: AtomicBool,
-}
-
-#[derive(Debug)]
-struct Tier {
-    members: Vec<Member>,
-    balancer: Balancer,
+pub(super) struct Common {
+    pub(super) light: Light,
+    pub(super) sticky: Sticky,
 }
 
 /// Where in a [`PeerSet`] a member stands.
@@ -61,37 +59,29 @@ pub struct PickContext<'a> {
     pub client: IpAddr,
     /// What the pool's `hash_key` is for the request; empty in a pool without one.
     pub hash_key: &'a [u8],
+    /// What the request says of the session that it is part of, in the way that the pool's `sticky` has it.
+    pub session: Option<&'a [u8]>,
     /// Peers that this request has tried.
     pub tried: &'a [PeerId],
 }
 
-impl Light {
-    pub(super) fn new(pool: &str) -> Self {
-        Self {
-            pool: pool.to_owned(),
-            is_dark: AtomicBool::new(false),
-        }
-    }
+/// Whether a client stays with the server that was chosen.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Binding {
+    /// It belongs there already, or nowhere.
+    Kept,
+    /// It belongs there from now on.
+    New,
+    /// The server that it belongs to has no room for this request.
+    Lent,
+}
 
-    /// Nobody could be chosen; somebody may be tried again after `retry_in`.
-    pub(super) fn goes_out(&self, retry_in: Option<Duration>) {
-        if !self.is_dark.swap(true, Ordering::Relaxed) {
-            let until = retry_in.map_or_else(String::new, |lasting| {
-                format!(" until {}", time_of_day_in(lasting))
-            });
-            tracing::error!(
-                "pool {}: no live server{until}; what is for it is answered 502, or closed",
-                self.pool
-            );
-        }
-    }
-
-    /// A peer answered.
-    pub(super) fn goes_on(&self) {
-        if self.is_dark.load(Ordering::Relaxed) && self.is_dark.swap(false, Ordering::Relaxed) {
-            tracing::info!("pool {}: has a live server again", self.pool);
-        }
-    }
+/// What a choice came to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chosen {
+    pub(super) place: Place,
+    pub(super) is_probe: bool,
+    pub(super) binding: Binding,
 }
 
 impl PeerSet {
@@ -99,54 +89,153 @@ impl PeerSet {
         config: &config::Pool,
         resolver: &Resolver,
         known: &HashMap<SocketAddr, Arc<Peer>>,
-        light: Arc<Light>,
+        common: Arc<Common>,
     ) -> Self {
         let tier = |backup| {
             let specs = config.servers.iter().filter(|spec| spec.backup == backup);
-            let members = specs
+            let mut members: Vec<_> = specs
                 .flat_map(|spec| members_of(spec, resolver, known))
                 .collect();
+            for member in &mut members {
+                let (route, address) = (member.route.as_deref(), member.peer.address());
+                member.tag = common.sticky.tag(route, address);
+            }
             Tier::new(members, &config.balance)
         };
-        let (primary, backup) = (tier(false), tier(true));
-        let usable = [&primary, &backup].map(|tier| tier.usable());
-        Self {
-            light,
-            primary,
-            backup,
-            is_only_usable: usable.iter().sum::<usize>() == 1,
+        let mut set = Self {
+            primary: tier(false),
+            backup: tier(true),
+            common,
+            bindings: Bindings::default(),
+            is_only_usable: AtomicBool::new(false),
+            max_out: config.max_out,
+        };
+        set.bindings = Bindings::new(set.places().map(|(place, member)| {
+            let names = Names {
+                tag: member.tag.as_deref(),
+                route: member.route.as_deref(),
+                address: member.peer.address(),
+            };
+            (place, names)
+        }));
+        set
+    }
+
+    /// The set is chosen from now on.
+    pub(super) fn begin(&self) {
+        for tier in [&self.primary, &self.backup] {
+            for (index, member) in tier.members.iter().enumerate() {
+                member.peer.take_seat(tier.balancer.seat(index));
+            }
         }
+        self.reconsider();
     }
 
     /// The name of the pool.
     pub(super) fn pool(&self) -> &str {
-        &self.light.pool
+        self.common.light.pool()
     }
 
-    pub(super) fn light(&self) -> &Arc<Light> {
-        &self.light
+    pub(super) fn common(&self) -> &Arc<Common> {
+        &self.common
     }
 
     /// How long until the first of those that are out may be tried.
     pub(super) fn retry_in(&self, now: Instant) -> Option<Duration> {
+        let ups = self.members().filter(|member| member.duty() == Duty::Up);
         let returns =
-            self.members()
-                .filter(|member| !member.down)
-                .filter_map(|member| match member.peer.health.admission(now) {
+            ups.filter_map(
+                |member| match member.peer.health.admission(now, member.slow_start) {
                     Admission::Refused { until } => until,
-                    Admission::Admitted | Admission::Probe => None,
-                });
+                    Admission::Admitted { .. } | Admission::Probe | Admission::Unchecked => None,
+                },
+            );
         returns.min().map(|until| until.duration_since(now))
     }
 
-    /// Where the chosen member stands, and whether its request is a probe.
-    pub(super) fn pick(&self, context: &PickContext<'_>) -> Option<(Place, bool)> {
+    /// Whether somebody would be chosen, if it had room.
+    pub(super) fn is_busy(&self, context: &PickContext<'_>) -> bool {
+        self.members()
+            .any(|member| member.admission(context, false, self.is_only_usable()) == Use::Full)
+    }
+
+    /// Chooses a member, and counts the request there.
+    pub(super) fn pick(&self, context: &PickContext<'_>) -> Option<Chosen> {
+        let mut binding = Binding::New;
+        if let Some(place) = self.bound(context) {
+            let member = self.member(place);
+            let admission = member.admission(context, true, self.is_only_usable());
+            if let Some(is_probe) = member.claim(admission, context.now) {
+                member.peer.tell_seat();
+                return Some(Chosen {
+                    place,
+                    is_probe,
+                    binding: Binding::Kept,
+                });
+            }
+            if admission == Use::Full {
+                binding = Binding::Lent;
+            }
+        }
         let only_usable = self.is_only_usable();
         let from = |backup, tier: &Tier| {
-            tier.pick(context, only_usable)
-                .map(|(index, probes)| (Place { backup, index }, probes))
+            let (index, is_probe) = tier.pick(context, only_usable)?;
+            let place = Place { backup, index };
+            Some(Chosen {
+                place,
+                is_probe,
+                binding,
+            })
         };
         from(false, &self.primary).or_else(|| from(true, &self.backup))
+    }
+
+    fn bound(&self, context: &PickContext<'_>) -> Option<Place> {
+        let sticky = &self.common.sticky;
+        self.bindings.find(sticky, context.session?, context.now)
+    }
+
+    /// Members that are out by failures are used all the same where too many of them are; and whether there is but one
+    /// that can be used may have changed.
+    pub(super) fn reconsider(&self) {
+        let tiers = [&self.primary, &self.backup];
+        let usable: usize = tiers.iter().map(|tier| tier.usable()).sum();
+        self.is_only_usable.store(usable == 1, Ordering::Relaxed);
+        let Some(percent) = self.max_out else {
+            self.members()
+                .for_each(|member| member.peer.health.spare(false));
+            return;
+        };
+        for tier in tiers {
+            let most = tier.usable() * percent as usize / 100;
+            let out = |member: &Member| Some((member.peer.health.out_since()?, member.peer.id()));
+            let ups: Vec<_> = tier
+                .members
+                .iter()
+                .filter(|m| m.duty() == Duty::Up)
+                .collect();
+            let mut outs: Vec<_> = ups.iter().filter_map(|member| out(member)).collect();
+            outs.sort_unstable();
+            let are_all = outs.len() == ups.len();
+            let taken = if are_all {
+                &[]
+            } else {
+                &outs[..outs.len().min(most)]
+            };
+            for member in ups {
+                let is_taken = taken.iter().any(|(_, id)| *id == member.peer.id());
+                member.peer.health.spare(!is_taken);
+            }
+        }
+    }
+
+    /// All members, with where they stand.
+    pub(super) fn places(&self) -> impl Iterator<Item = (Place, &Member)> {
+        let tiers = [(false, &self.primary), (true, &self.backup)];
+        tiers.into_iter().flat_map(|(backup, tier)| {
+            let members = tier.members.iter().enumerate();
+            members.map(move |(index, member)| (Place { backup, index }, member))
+        })
     }
 
     pub(super) fn members(&self) -> impl Iterator<Item = &Member> {
@@ -173,24 +262,20 @@ impl PeerSet {
         &self.tier(place).members[place.index]
     }
 
+    /// Whether the member at `place` is a backup.
+    pub(super) fn is_backup(place: Place) -> bool {
+        place.backup
+    }
+
     /// Whether the pool's method looks at how long peers let wait.
     pub(super) fn goes_by_wait(&self) -> bool {
         self.primary.balancer.goes_by_wait()
     }
 
-    /// Has its peers tell the method, from now on, what they work on.
-    pub(super) fn take_seats(&self) {
-        for tier in [&self.primary, &self.backup] {
-            for (index, member) in tier.members.iter().enumerate() {
-                member.peer.take_seat(tier.balancer.seat(index));
-            }
-        }
-    }
-
     /// Whether there is but one that can be used at all: then its failures change nothing, for
     /// there is nobody better.
     pub(super) fn is_only_usable(&self) -> bool {
-        self.is_only_usable
+        self.is_only_usable.load(Ordering::Relaxed)
     }
 
     pub(super) fn note_failure(&self, place: Place, max_fails: u32) {
@@ -212,145 +297,13 @@ fn members_of(
     resolver: &Resolver,
     known: &HashMap<SocketAddr, Arc<Peer>>,
 ) -> Vec<Member> {
-    let addresses = resolver.addresses(&spec.address);
-    let peer = |address: &SocketAddr| match known.get(address) {
-        Some(peer) => Arc::clone(peer),
-        None => Arc::new(Peer::new(
-            &resolver.label(&spec.address, *address),
-            *address,
-        )),
+    let member = |address: &SocketAddr| match known.get(address) {
+        Some(peer) => Member::new(Arc::clone(peer), spec, false),
+        None => {
+            let label = resolver.label(&spec.address, *address);
+            Member::new(Arc::new(Peer::new(&label, *address)), spec, true)
+        }
     };
-    addresses
-        .iter()
-        .map(|address| Member::new(peer(address), spec))
-        .collect()
-}
-
-impl Tier {
-    fn new(members: Vec<Member>, balance: &Balance) -> Self {
-        let weigh = |member: &Member| (Arc::clone(&member.authority), member.weight);
-        let weighed: Vec<_> = members.iter().map(weigh).collect();
-        Self {
-            balancer: Balancer::new(balance, &weighed),
-            members,
-        }
-    }
-
-    /// How many members may be used at all.
-    fn usable(&self) -> usize {
-        self.members.iter().filter(|member| !member.down).count()
-    }
-
-    /// Where those of `peers` stand.
-    fn places(&self, peers: &[PeerId]) -> impl Iterator<Item = usize> {
-        // Nobody, for nearly all requests: then nothing is looked for.
-        let members = if peers.is_empty() {
-            &[]
-        } else {
-            &*self.members
-        };
-        let is_one = |(_, member): &(usize, &Member)| peers.contains(&member.peer.id());
-        members
-            .iter()
-            .enumerate()
-            .filter(is_one)
-            .map(|(index, _)| index)
-    }
-
-    /// The chosen member's index, and whether its request is a probe.
-    fn pick(&self, context: &PickContext<'_>, only_usable: bool) -> Option<(usize, bool)> {
-        let mut choice = Choice {
-            members: &self.members,
-            context,
-            only_usable,
-            probes: false,
-        };
-        let keys = Keys {
-            client: context.client,
-            hash: context.hash_key,
-        };
-        let tried = self.places(context.tried);
-        let index = self.balancer.pick(keys, tried, &mut choice)?;
-        Some((index, choice.probes))
-    }
-}
-
-/// A tier's members, as one request sees them.
-struct Choice<'c> {
-    members: &'c [Member],
-    context: &'c PickContext<'c>,
-    only_usable: bool,
-    /// Whether the request is a probe of the member that it has claimed.
-    probes: bool,
-}
-
-impl Choice<'_> {
-    fn admission(&self, index: usize) -> Use {
-        self.members[index].admission(self.context, self.only_usable)
-    }
-}
-
-impl Candidates for Choice<'_> {
-    fn share(&self, index: usize) -> Share {
-        match self.admission(index) {
-            Use::No => Share::NONE,
-            Use::Yes | Use::AsProbe => Share::FULL,
-        }
-    }
-
-    fn claim(&mut self, index: usize) -> bool {
-        let member = &self.members[index];
-        let admission = self.admission(index);
-        if admission == Use::No || !member.enter() {
-            return false;
-        }
-        let health = &member.peer.health;
-        self.probes = admission == Use::AsProbe && health.claim_probe(self.context.now);
-        let is_ours = admission == Use::Yes || self.probes;
-        if !is_ours {
-            // Another worker has begun the probe meanwhile.
-            member.peer.turn_back();
-        }
-        is_ours
-    }
-
-    fn in_flight(&self, index: usize) -> u32 {
-        self.members[index].peer.in_flight()
-    }
-
-    fn expected_wait(&self, index: usize) -> f64 {
-        let peer = &self.members[index].peer;
-        peer.latency.expected(self.context.now, peer.in_flight())
-    }
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Use {
-    No,
-    Yes,
-    AsProbe,
-}
-
-impl Member {
-    fn admission(&self, context: &PickContext<'_>, only_usable: bool) -> Use {
-        if self.down || context.tried.contains(&self.peer.id()) || self.is_full() {
-            return Use::No;
-        }
-        match self.peer.health.admission(context.now) {
-            Admission::Admitted => Use::Yes,
-            Admission::Probe => Use::AsProbe,
-            Admission::Refused { .. } if only_usable => Use::Yes,
-            Admission::Refused { .. } => Use::No,
-        }
-    }
-
-    /// Counts one more request in flight, unless another worker took the last place meanwhile.
-    fn enter(&self) -> bool {
-        let before = self.peer.enter();
-        if self.max_conns > 0 && before >= self.max_conns {
-            self.peer.turn_back();
-            return false;
-        }
-        true
-    }
+    let addresses = resolver.addresses(&spec.address);
+    addresses.iter().map(member).collect()
 }

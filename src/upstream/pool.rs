@@ -3,12 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use tokio::time::Instant;
 
 use super::{
+    duty::Duty,
     lease::Lease,
+    light::Light,
     peer::Peer,
-    peer_set::{Light, PeerSet, PickContext},
+    peer_set::{Common, PeerSet, PickContext},
     resolve::Resolver,
+    sticky::Sticky,
     transport::Transport,
 };
 use crate::config;
@@ -17,8 +21,10 @@ use crate::config;
 #[derive(Debug)]
 pub struct Pool {
     config: config::Pool,
-    set: ArcSwap<PeerSet>,
+    pub(super) set: ArcSwap<PeerSet>,
     transport: Arc<Transport>,
+    /// Whether there was a pool of this name before.
+    has_predecessor: bool,
 }
 
 /// Nobody could be chosen.
@@ -29,6 +35,8 @@ pub struct NoLivePeer {
     pub pool: String,
     /// How long until one that is out is probed; `None` if all are down, busy, unresolved or tried.
     pub retry_in: Option<Duration>,
+    /// Whether somebody is alive, but has no room.
+    pub is_busy: bool,
 }
 
 impl Pool {
@@ -43,25 +51,36 @@ impl Pool {
         previous: Option<&Self>,
     ) -> Result<Self, rustls::Error> {
         let transport = Transport::new(&config, previous.map(|pool| &pool.transport))?;
-        let known = previous
-            .map(|pool| pool.set.load().peers())
-            .unwrap_or_default();
-        let light = Arc::new(Light::new(&config.name));
-        let set = PeerSet::build(&config, resolver, &known, light);
+        let before = previous.map(|pool| (pool, pool.set.load()));
+        let known = before.as_ref().map(|(_, set)| set.peers());
+        let known = known.unwrap_or_default();
+        let sticky = before
+            .as_ref()
+            .map(|(pool, set)| (&set.common().sticky, &pool.config));
+        let common = Arc::new(Common {
+            light: Light::new(&config.name),
+            sticky: Sticky::new(&config, sticky),
+        });
         Ok(Self {
+            set: ArcSwap::from_pointee(PeerSet::build(&config, resolver, &known, common)),
             config,
-            set: ArcSwap::from_pointee(set),
             transport,
+            has_predecessor: previous.is_some(),
         })
     }
 
     /// It is served from now on. Failure marks are forgotten: a reload says that what failed is mended.
     pub fn begin(&self) {
         let set = self.set.load();
+        let now = Instant::now();
         for member in set.members() {
-            member.peer.health.clear();
+            let health = &member.peer.health;
+            health.begin(self.config.health.is_some(), member.is_new);
+            if member.is_new && self.has_predecessor {
+                health.warm_up(now);
+            }
         }
-        set.take_seats();
+        set.begin();
     }
 
     /// How its servers are spoken to.
@@ -79,31 +98,35 @@ impl Pool {
         &self.config
     }
 
-    /// Follows what `resolver` has learnt.
-    pub fn follow(&self, resolver: &Resolver) {
+    /// Follows what `resolver` has learnt; says whether that changed anything.
+    pub fn follow(&self, resolver: &Resolver) -> bool {
         let current = self.set.load();
-        let next = PeerSet::build(
-            &self.config,
-            resolver,
-            &current.peers(),
-            Arc::clone(current.light()),
-        );
-        if next.addresses() != current.addresses() {
-            tracing::info!(
-                "pool {}: servers are now {}",
-                self.name(),
-                next.labels().join(", ")
-            );
-            next.take_seats();
-            self.set.store(Arc::new(next));
+        let common = Arc::clone(current.common());
+        let next = PeerSet::build(&self.config, resolver, &current.peers(), common);
+        if next.addresses() == current.addresses() {
+            return false;
         }
+        tracing::info!(
+            "pool {}: servers are now {}",
+            self.name(),
+            next.labels().join(", ")
+        );
+        let now = Instant::now();
+        for member in next.members().filter(|member| member.is_new) {
+            let health = &member.peer.health;
+            health.begin(self.config.health.is_some(), true);
+            health.warm_up(now);
+        }
+        next.begin();
+        self.set.store(Arc::new(next));
+        true
     }
 
     /// Whether `peer` is one of its peers that may be used.
     pub fn uses(&self, peer: &Peer) -> bool {
         let set = self.set.load();
         set.members()
-            .any(|member| member.peer.id() == peer.id() && !member.down)
+            .any(|member| member.peer.id() == peer.id() && member.duty() != Duty::Down)
     }
 
     /// Chooses a peer and counts the request as in flight there.
@@ -112,17 +135,25 @@ impl Pool {
     /// [`NoLivePeer`], which is logged when the pool goes dark, not for each request.
     pub fn pick(&self, context: &PickContext<'_>) -> Result<Lease, NoLivePeer> {
         let set = self.set.load_full();
-        if let Some((place, probes)) = set.pick(context) {
-            return Ok(Lease::new(set, place, probes, context.now));
+        if let Some(chosen) = set.pick(context) {
+            return Ok(Lease::new(set, chosen, context.now));
         }
+        let is_busy = set.is_busy(context);
         let retry_in = set.retry_in(context.now);
-        if context.tried.is_empty() {
-            set.light().goes_out(retry_in);
+        if context.tried.is_empty() && !is_busy {
+            set.common().light.goes_out(retry_in);
         }
         Err(NoLivePeer {
             pool: self.name().to_owned(),
-            retry_in,
+            retry_in: retry_in.filter(|_| !is_busy),
+            is_busy,
         })
+    }
+
+    /// `session` belongs to `peer` from now on, if the pool learns such things.
+    pub fn learn(&self, session: &[u8], peer: &Peer, now: Instant) {
+        let set = self.set.load();
+        set.common().sticky.learn(session, peer.address(), now);
     }
 }
 

@@ -15,10 +15,14 @@ mod uploads;
 mod python;
 
 // nginx as the proxy, asked the same.
+mod mapping;
 mod oracle;
 
 // nginx dies.
 mod outage;
+
+// Tomcats whose sessions are in memory.
+mod tomcat;
 
 // TLS on both sides.
 mod tls;

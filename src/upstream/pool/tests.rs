@@ -37,6 +37,7 @@ fn pick(pool: &Arc<Pool>, now: Instant, tried: &[PeerId]) -> Result<Lease, NoLiv
         now,
         client: IpAddr::from([192, 168, 110, 7]),
         hash_key: b"",
+        session: None,
         tried,
     })
 }
@@ -146,7 +147,8 @@ fn when_all_are_out_it_is_said_until_when() {
         nobody,
         NoLivePeer {
             pool: "p".to_owned(),
-            retry_in: Some(Duration::from_secs(8))
+            retry_in: Some(Duration::from_secs(8)),
+            is_busy: false,
         }
     );
 }

@@ -1,0 +1,49 @@
+//! Whether a pool had anybody to answer: so that it is said once, not for each request.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use crate::telemetry::time_of_day_in;
+
+/// Whether a pool had anybody to answer.
+#[derive(Debug)]
+pub(super) struct Light {
+    pool: String,
+    is_dark: AtomicBool,
+}
+
+impl Light {
+    pub(super) fn new(pool: &str) -> Self {
+        Self {
+            pool: pool.to_owned(),
+            is_dark: AtomicBool::new(false),
+        }
+    }
+
+    /// The name of the pool.
+    pub(super) fn pool(&self) -> &str {
+        &self.pool
+    }
+
+    /// Nobody could be chosen; somebody may be tried again after `retry_in`.
+    pub(super) fn goes_out(&self, retry_in: Option<Duration>) {
+        if !self.is_dark.swap(true, Ordering::Relaxed) {
+            let until = retry_in.map_or_else(String::new, |lasting| {
+                format!(" until {}", time_of_day_in(lasting))
+            });
+            tracing::error!(
+                "pool {}: no live server{until}; what is for it is answered 502, or closed",
+                self.pool
+            );
+        }
+    }
+
+    /// A peer answered.
+    pub(super) fn goes_on(&self) {
+        if self.is_dark.load(Ordering::Relaxed) && self.is_dark.swap(false, Ordering::Relaxed) {
+            tracing::info!("pool {}: has a live server again", self.pool);
+        }
+    }
+}

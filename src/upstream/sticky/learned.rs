@@ -1,0 +1,115 @@
+//! Sessions that apps have made, and the server that each belongs to: at most so many, each until it was silent for
+//! so long.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use quick_cache::sync::Cache;
+use tokio::time::Instant;
+
+use crate::config::StickyLearn;
+
+/// What was learnt. Ids are not kept: a hash tells them apart, and gives nobody a session.
+#[derive(Debug)]
+pub(in super::super) struct Learned {
+    sessions: Cache<u64, Bound>,
+    hasher: RandomState,
+    timeout: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Bound {
+    address: SocketAddr,
+    /// When it was asked for last, about.
+    used: Instant,
+}
+
+impl Learned {
+    pub(super) fn new(learn: &StickyLearn) -> Self {
+        Self {
+            sessions: Cache::new(learn.size),
+            hasher: RandomState::new(),
+            timeout: learn.timeout,
+        }
+    }
+
+    /// `session` belongs to `address` from now on.
+    pub(super) fn bind(&self, session: &[u8], address: SocketAddr, now: Instant) {
+        let bound = Bound { address, used: now };
+        self.sessions.insert(self.hasher.hash_one(session), bound);
+    }
+
+    /// Where `session` belongs.
+    pub(super) fn find(&self, session: &[u8], now: Instant) -> Option<SocketAddr> {
+        let key = self.hasher.hash_one(session);
+        let Bound { address, used } = self.sessions.get(&key)?;
+        let age = now.saturating_duration_since(used);
+        if age > self.timeout {
+            self.sessions.remove(&key);
+            return None;
+        }
+        // Now and then is enough, and spares most requests the write.
+        if age > self.timeout / 16 {
+            self.sessions.insert(key, Bound { address, used: now });
+        }
+        Some(address)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.sessions.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(600);
+
+    fn learned(size: usize) -> Learned {
+        Learned::new(&StickyLearn {
+            from: crate::config::LearnFrom::Cookie("PHPSESSID".to_owned()),
+            timeout: TIMEOUT,
+            size,
+        })
+    }
+
+    fn address(last: u8) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, last], 80))
+    }
+
+    #[test]
+    fn a_session_belongs_where_it_was_bound_last() {
+        let (learned, now) = (learned(100), Instant::now());
+        learned.bind(b"a", address(1), now);
+        learned.bind(b"a", address(2), now);
+        assert_eq!(learned.find(b"a", now), Some(address(2)));
+        assert_eq!(learned.find(b"b", now), None);
+    }
+
+    #[test]
+    fn a_session_is_forgotten_when_it_was_silent_for_its_timeout() {
+        let (learned, start) = (learned(100), Instant::now());
+        learned.bind(b"a", address(1), start);
+        let mut now = start;
+        for _ in 0..5 {
+            now += TIMEOUT * 3 / 4;
+            assert_eq!(learned.find(b"a", now), Some(address(1)));
+        }
+        now += TIMEOUT + Duration::from_secs(1);
+        assert_eq!(learned.find(b"a", now), None);
+        assert_eq!(learned.len(), 0);
+    }
+
+    #[test]
+    fn there_are_never_more_than_its_size() {
+        let (learned, now) = (learned(100), Instant::now());
+        for n in 0..10_000u32 {
+            learned.bind(&n.to_le_bytes(), address(1), now);
+        }
+        assert!(learned.len() <= 100, "{}", learned.len());
+    }
+}

@@ -1,0 +1,112 @@
+//! The primary members of a pool, or the backups: those among whom a method chooses.
+
+use std::sync::Arc;
+
+use super::{
+    balance::{Balancer, Candidates, Keys, Share},
+    duty::Duty,
+    member::{Member, Use},
+    peer::PeerId,
+    peer_set::PickContext,
+};
+use crate::config::Balance;
+
+#[derive(Debug)]
+pub(super) struct Tier {
+    pub(super) members: Vec<Member>,
+    pub(super) balancer: Balancer,
+}
+
+impl Tier {
+    pub(super) fn new(members: Vec<Member>, balance: &Balance) -> Self {
+        let weigh = |member: &Member| (Arc::clone(&member.authority), member.weight);
+        let weighed: Vec<_> = members.iter().map(weigh).collect();
+        Self {
+            balancer: Balancer::new(balance, &weighed),
+            members,
+        }
+    }
+
+    /// How many members are there for everybody.
+    pub(super) fn usable(&self) -> usize {
+        let is_up = |member: &&Member| member.duty() == Duty::Up;
+        self.members.iter().filter(is_up).count()
+    }
+
+    /// Where those of `peers` stand.
+    fn places(&self, peers: &[PeerId]) -> impl Iterator<Item = usize> {
+        // Nobody, for nearly all requests: then nothing is looked for.
+        let members = if peers.is_empty() {
+            &[]
+        } else {
+            &*self.members
+        };
+        let is_one = |(_, member): &(usize, &Member)| peers.contains(&member.peer.id());
+        members
+            .iter()
+            .enumerate()
+            .filter(is_one)
+            .map(|(index, _)| index)
+    }
+
+    /// The chosen member's index, and whether its request is a probe.
+    pub(super) fn pick(
+        &self,
+        context: &PickContext<'_>,
+        only_usable: bool,
+    ) -> Option<(usize, bool)> {
+        let mut choice = Choice {
+            members: &self.members,
+            context,
+            only_usable,
+            probes: false,
+        };
+        let keys = Keys {
+            client: context.client,
+            hash: context.hash_key,
+        };
+        let tried = self.places(context.tried);
+        let index = self.balancer.pick(keys, tried, &mut choice)?;
+        Some((index, choice.probes))
+    }
+}
+
+/// A tier's members, as one request sees them.
+struct Choice<'c> {
+    members: &'c [Member],
+    context: &'c PickContext<'c>,
+    only_usable: bool,
+    /// Whether the request is a probe of the member that it has claimed.
+    probes: bool,
+}
+
+impl Choice<'_> {
+    fn admission(&self, index: usize) -> Use {
+        self.members[index].admission(self.context, false, self.only_usable)
+    }
+}
+
+impl Candidates for Choice<'_> {
+    fn share(&self, index: usize) -> Share {
+        match self.admission(index) {
+            Use::No | Use::Full => Share::NONE,
+            Use::Yes(share) => share,
+            Use::AsProbe => Share::FULL,
+        }
+    }
+
+    fn claim(&mut self, index: usize) -> bool {
+        let claimed = self.members[index].claim(self.admission(index), self.context.now);
+        self.probes = claimed == Some(true);
+        claimed.is_some()
+    }
+
+    fn in_flight(&self, index: usize) -> u32 {
+        self.members[index].peer.in_flight()
+    }
+
+    fn expected_wait(&self, index: usize) -> f64 {
+        let peer = &self.members[index].peer;
+        peer.latency.expected(self.context.now, peer.in_flight())
+    }
+}
