@@ -54,8 +54,8 @@ pub enum Check {
     },
     /// An MQTT connection, until it is accepted.
     Mqtt {
-        /// Who asks.
-        client_id: String,
+        /// Who asks; `None`: a name that nobody else has.
+        client_id: Option<String>,
         /// Its name, if it has to say one.
         username: Option<String>,
         /// And its password.
@@ -180,10 +180,13 @@ impl Check {
             },
             Kind::Tls => Self::Tls,
             Kind::Grpc => Self::Grpc {
-                service: text("service").unwrap_or_default(),
+                service: section
+                    .get("service")
+                    .and_then(|v| read_service(&v))
+                    .unwrap_or_default(),
             },
             Kind::Mqtt => Self::Mqtt {
-                client_id: text("client_id").unwrap_or_else(|| "lbd-check".to_owned()),
+                client_id: text("client_id"),
                 username: text("username"),
                 password: text("password"),
             },
@@ -238,6 +241,18 @@ impl HttpCheck {
                 .unwrap_or_default(),
         }
     }
+}
+
+fn read_service(value: &Value<'_>) -> Option<String> {
+    let text = value.string()?;
+    if text.len() > 127 {
+        value.fault(
+            "is longer than any service's name",
+            "\"my.package.Service\"",
+        );
+        return None;
+    }
+    Some(text.value)
 }
 
 fn read_method(value: &Value<'_>) -> Option<http::Method> {

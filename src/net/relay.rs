@@ -108,6 +108,13 @@ impl<C: Side> Relay<C> {
         }
     }
 
+    /// Has both sides be told that it is over, at the next [`poll`](Self::poll).
+    pub fn end_now(&mut self) {
+        if matches!(self.ending, Ending::No) {
+            self.ending = Ending::At(Instant::now());
+        }
+    }
+
     /// Bytes that the peer has taken.
     pub fn from_client(&self) -> u64 {
         self.forth.bytes

@@ -26,13 +26,13 @@ pub use self::reload::{ReloadError, Reloader};
 use self::{
     expiry::Expiry,
     snapshot::Snapshot,
-    worker::{BoundSocket, Port, Service, Worker},
+    worker::{Bell, BoundSocket, Port, Service, Worker},
 };
 use crate::{
     config::{self, AccessTarget, At, Config, StreamProtocol},
     net::{BindError, bind, bind_datagrams},
     telemetry::{AccessLog, AccessSink, Troubles},
-    upstream::Resolver,
+    upstream::{Checks, Resolver},
 };
 
 /// How often names in `servers` are looked up again.
@@ -52,6 +52,7 @@ pub struct Server {
     is_ending: AtomicBool,
     /// Held by the reload that is under way.
     reloading: tokio::sync::Mutex<()>,
+    checks: Arc<Checks>,
     background: JoinHandle<()>,
 }
 
@@ -113,8 +114,16 @@ impl Server {
             let (snapshot, troubles) = (Arc::clone(&snapshot), Arc::clone(&troubles));
             workers.push(Worker::start(index, snapshot, access.clone(), troubles)?);
         }
+        let bells: Vec<_> = workers.iter().map(Worker::bell).collect();
+        let checks = Arc::new(Checks::new(move || bells.iter().for_each(Bell::ring)));
+        let looking_after = look_after(
+            Arc::clone(&snapshot),
+            Arc::clone(&resolver),
+            Arc::clone(&checks),
+        );
         let server = Self {
-            background: tokio::spawn(look_after(Arc::clone(&snapshot), Arc::clone(&resolver))),
+            background: tokio::spawn(looking_after),
+            checks,
             snapshot,
             workers,
             resolver,
@@ -124,6 +133,8 @@ impl Server {
             is_ending: AtomicBool::new(false),
             reloading: tokio::sync::Mutex::default(),
         };
+        let pools = server.snapshot.load().pools().cloned().collect();
+        server.checks.follow(pools).await?;
         server.listen(listening).await;
         announce(&config, &server.bound());
         tracing::info!("{count} worker{}", if count == 1 { "" } else { "s" });
@@ -167,13 +178,15 @@ impl Server {
         let sink = open(&config.log.access)?;
         self.resolver.refresh(&config.pools).await;
         let next = Snapshot::build(&config, &self.resolver, Some(&self.snapshot.load()))?;
+        next.begin();
+        // What is new is checked before anything is sent to it.
+        self.checks.follow(next.pools().cloned().collect()).await?;
         // From here on nothing fails.
         let removed = current
             .iter()
             .filter(|bound| !wanted.contains(&bound.configured));
         self.close(removed.map(|bound| bound.configured).collect())
             .await;
-        next.begin();
         self.snapshot.store(Arc::new(next));
         self.access.switch(sink);
         self.listen(added).await;
@@ -358,7 +371,11 @@ fn announce(config: &Config, bound: &[Bound]) {
 }
 
 /// Looks names up again, and certificates over, for as long as the server lives.
-async fn look_after(snapshot: Arc<ArcSwap<Snapshot>>, resolver: Arc<Resolver>) {
+async fn look_after(
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    resolver: Arc<Resolver>,
+    checks: Arc<Checks>,
+) {
     let mut expiry = Expiry::default();
     loop {
         expiry.look(snapshot.load().certificates());
@@ -366,8 +383,12 @@ async fn look_after(snapshot: Arc<ArcSwap<Snapshot>>, resolver: Arc<Resolver>) {
         let pools = snapshot.load_full();
         let configs: Vec<_> = pools.pools().map(|pool| pool.config().clone()).collect();
         resolver.refresh(&configs).await;
-        for pool in pools.pools() {
-            pool.follow(&resolver);
+        let changed = pools.pools().filter(|pool| pool.follow(&resolver)).count();
+        if changed > 0 {
+            let pools = pools.pools().cloned().collect();
+            if let Err(error) = checks.follow(pools).await {
+                tracing::error!("servers cannot be checked: {error}");
+            }
         }
     }
 }

@@ -89,6 +89,19 @@ impl Contexts {
     }
 }
 
+/// Has a worker look at what has changed around it.
+#[derive(Debug)]
+pub(super) struct Bell(mpsc::WeakUnboundedSender<Command>);
+
+impl Bell {
+    pub(super) fn ring(&self) {
+        if let Some(commands) = self.0.upgrade() {
+            // A worker that is gone has nobody to wake.
+            let _ = commands.send(Command::LookAround);
+        }
+    }
+}
+
 impl Worker {
     pub(super) fn start(
         index: usize,
@@ -122,8 +135,12 @@ impl Worker {
     }
 
     pub(super) fn look_around(&self) {
-        // A worker that is gone has nobody to wake.
-        let _ = self.commands.send(Command::LookAround);
+        self.bell().ring();
+    }
+
+    /// A way to have the worker look around, for any thread.
+    pub(super) fn bell(&self) -> Bell {
+        Bell(self.commands.downgrade())
     }
 
     /// Ends the worker gracefully; the receiver ends with it.

@@ -227,7 +227,7 @@ impl Life {
     fn poll_limits(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), Failure>> {
         let session = Rc::clone(&self.session);
         self.follow();
-        let is_over = self.table.is_ending() || self.is_obsolete;
+        let is_over = self.table.is_ending() || self.is_obsolete || self.lease.is_closed();
         let waits_since = session.waits_since.get();
         if is_over {
             let until = waits_since.map(|since| since + LAST_CHANCE);

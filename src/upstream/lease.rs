@@ -23,12 +23,15 @@ pub struct Lease {
     set: Arc<PeerSet>,
     chosen: Chosen,
     since: Instant,
+    /// How often the peer's tunnels had been closed when this began.
+    closings: u32,
 }
 
 impl Lease {
     /// The request must have been counted where `chosen` says.
     pub(super) fn new(set: Arc<PeerSet>, chosen: Chosen, now: Instant) -> Self {
         Self {
+            closings: set.member(chosen.place).peer.closings(),
             set,
             chosen,
             since: now,
@@ -50,9 +53,14 @@ impl Lease {
         let peer = Arc::clone(self.peer());
         peer.enter_tunnel();
         InFlight {
-            closings: peer.closings(),
+            closings: self.closings,
             peer,
         }
+    }
+
+    /// Whether what lasts is to end, for its peer is out.
+    pub fn is_closed(&self) -> bool {
+        self.peer().closings() != self.closings
     }
 
     /// Whether the client stays with this peer.

@@ -18,6 +18,9 @@ mod pool;
 mod sticky;
 mod tier;
 
+// Whether they are well.
+mod check;
+
 // Connections to them.
 mod connect;
 mod keepalive;
@@ -33,6 +36,7 @@ mod retry;
 mod resolve;
 
 pub use self::{
+    check::Checks,
     connect::{connect, connect_through},
     duty::{Duty, Order},
     failure::{Failure, FailureKind},

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     duty::Duty,
+    health::{Judged, Patience},
     lease::Lease,
     light::Light,
     peer::Peer,
@@ -150,10 +151,55 @@ impl Pool {
         })
     }
 
+    /// A check of `peer` ended; a bad one says why. Says whether the peer has just been taken out.
+    pub(super) fn checked(
+        &self,
+        peer: &Peer,
+        now: Instant,
+        result: Result<(), &str>,
+        patience: Patience,
+    ) -> bool {
+        let (pool, server) = (self.name(), peer.label());
+        if let Err(reason) = result {
+            tracing::debug!("pool {pool}: a check of server {server} failed: {reason}");
+        }
+        let Some(judged) = peer.health.checked(now, result, patience) else {
+            return false;
+        };
+        let set = self.set.load();
+        set.reconsider();
+        match judged {
+            Judged::Began => {
+                tracing::info!("pool {pool}: server {server} is well, by its first check")
+            }
+            Judged::CameBack { results, after } => tracing::info!(
+                "pool {pool}: server {server} is back after {:.1} s: {} well",
+                after.as_secs_f64(),
+                checks(results)
+            ),
+            Judged::WentOut { results, reason } => {
+                tracing::warn!(
+                    "pool {pool}: server {server} is out: {} failed, the last: {reason}",
+                    checks(results)
+                );
+                return !peer.health.is_spared();
+            }
+        }
+        set.common().light.goes_on();
+        false
+    }
+
     /// `session` belongs to `peer` from now on, if the pool learns such things.
     pub fn learn(&self, session: &[u8], peer: &Peer, now: Instant) {
         let set = self.set.load();
         set.common().sticky.learn(session, peer.address(), now);
+    }
+}
+
+fn checks(count: u32) -> String {
+    match count {
+        1 => "1 check".to_owned(),
+        count => format!("{count} checks"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! How a pool's servers are spoken to: in which protocol, and inside what.
 
-use std::{io, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 
 use super::{failure::Failure, lease::Lease};
 use crate::{
@@ -81,36 +81,53 @@ impl Transport {
         let address = lease.peer().address();
         // Two futures, so that the many without TLS do not carry what a handshake needs.
         let connected = match (&self.tls, inside) {
-            (None, Inside::Http) => timer.limit(deadline, Stream::connect(address)).await,
+            (None, Inside::Http) => timer.limit(deadline, plain(address)).await,
             _ => {
                 let connecting = Box::pin(self.open(lease, inside));
                 timer.limit(deadline, connecting).await
             }
         };
-        let stream = connected
-            .unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
-            .map_err(|error| Failure::connecting(&error))?;
-        if inside == Inside::Http
-            && self.tls.is_some()
-            && self.protocol == PeerProtocol::Http2
-            && stream.protocol() != Some(Alpn::H2)
-        {
-            return Err(Failure::NO_HTTP2);
+        connected.unwrap_or(Err(Failure::CONNECT_TIMEOUT))
+    }
+
+    async fn open(&self, lease: &Lease, inside: Inside<'_>) -> Result<Stream, Failure> {
+        let mut stream = plain(lease.peer().address()).await?;
+        if let Inside::Anything { preface } = inside {
+            let written = stream.write_first(preface).await;
+            written.map_err(|error| Failure::connecting(&error))?;
         }
+        let is_http = inside == Inside::Http;
+        self.secure(&mut stream, lease.authority(), is_http).await?;
         Ok(stream)
     }
 
-    async fn open(&self, lease: &Lease, inside: Inside<'_>) -> io::Result<Stream> {
-        let mut stream = Stream::connect(lease.peer().address()).await?;
-        if let Inside::Anything { preface } = inside {
-            stream.write_first(preface).await?;
+    /// Shakes hands on `stream` with the server that the file calls `authority`, if that is how it is spoken to;
+    /// `is_http`: to speak the pool's protocol.
+    ///
+    /// # Errors
+    /// A [`Failure`] that sent nothing of a request.
+    pub(super) async fn secure(
+        &self,
+        stream: &mut Stream,
+        authority: &Arc<str>,
+        is_http: bool,
+    ) -> Result<(), Failure> {
+        let Some(tls) = &self.tls else {
+            return Ok(());
+        };
+        let secured = stream.secure_to(tls, authority, is_http).await;
+        secured.map_err(|error| Failure::connecting(&error))?;
+        let is_http2 = self.protocol == PeerProtocol::Http2;
+        if is_http && is_http2 && stream.protocol() != Some(Alpn::H2) {
+            return Err(Failure::NO_HTTP2);
         }
-        if let Some(tls) = &self.tls {
-            let is_http = inside == Inside::Http;
-            stream.secure_to(tls, lease.authority(), is_http).await?;
-        }
-        Ok(stream)
+        Ok(())
     }
+}
+
+async fn plain(address: SocketAddr) -> Result<Stream, Failure> {
+    let connected = Stream::connect(address).await;
+    connected.map_err(|error| Failure::connecting(&error))
 }
 
 /// What a connection to a server is for.

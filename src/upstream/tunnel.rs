@@ -20,7 +20,7 @@ pub struct Tunnel<C: Side> {
     relay: Relay<C>,
     shared: Rc<Shared>,
     line: Option<Box<HeldRecord>>,
-    _place: InFlight,
+    place: InFlight,
 }
 
 impl<C: Side> Tunnel<C> {
@@ -36,13 +36,18 @@ impl<C: Side> Tunnel<C> {
             relay,
             shared: Rc::clone(shared),
             line,
-            _place: lease.stay(),
+            place: lease.stay(),
         }
     }
 
     /// Moves bytes until the tunnel is over. Not an `async fn`, which would keep the tunnel twice.
     pub fn run(mut self) -> impl Future<Output = ()> {
-        poll_fn(move |cx| self.relay.poll(cx, &self.shared))
+        poll_fn(move |cx| {
+            if self.place.is_closed() {
+                self.relay.end_now();
+            }
+            self.relay.poll(cx, &self.shared)
+        })
     }
 }
 

@@ -237,6 +237,16 @@ impl Health {
         Some(judged)
     }
 
+    /// Whether nothing is known of it yet, and it gets nothing until a check has found out.
+    pub(super) fn is_pending(&self) -> bool {
+        matches!(self.record().verdict, Verdict::Pending)
+    }
+
+    /// Whether it is used although it is out.
+    pub(super) fn is_spared(&self) -> bool {
+        self.record().is_spared
+    }
+
     /// Whether the next check should not wait for long: the last one has said something new.
     pub(super) fn is_doubtful(&self) -> bool {
         self.record().verdict.is_doubtful()

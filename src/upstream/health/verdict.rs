@@ -48,10 +48,6 @@ pub(in super::super) enum Judged {
 }
 
 impl Verdict {
-    pub(super) fn is_out(&self) -> bool {
-        matches!(self, Self::Bad { .. })
-    }
-
     /// Whether the last result speaks against it.
     pub(super) fn is_doubtful(&self) -> bool {
         match self {

@@ -1,0 +1,97 @@
+//! One server, checked again and again.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep_until, timeout},
+};
+
+use super::{OnClose, probe::Probe};
+use crate::{
+    config::HealthCheck,
+    upstream::{duty::Duty, health::Patience, member::Member, pool::Pool},
+};
+
+/// Requests that fail have a server checked at once, but not more often than this.
+const CLOSEST: Duration = Duration::from_millis(100);
+
+/// One server of one pool.
+pub(super) struct Watch {
+    pool: Arc<Pool>,
+    member: Member,
+    check: HealthCheck,
+}
+
+impl Watch {
+    /// One for each server of `pool`, if they are to be checked.
+    pub(super) fn all_of(pool: &Arc<Pool>) -> Vec<Self> {
+        let Some(check) = &pool.config().health else {
+            return Vec::new();
+        };
+        let watch = |member: &Member| Self {
+            pool: Arc::clone(pool),
+            member: member.clone(),
+            check: check.clone(),
+        };
+        pool.set.load().members().map(watch).collect()
+    }
+
+    /// Checks until the task ends. `first` is dropped once something is known.
+    pub(super) async fn run(self, on_close: OnClose, first: Arc<oneshot::Sender<()>>) {
+        let peer = &self.member.peer;
+        let is_pending = peer.health.is_pending();
+        let mut first = is_pending.then_some(first);
+        let mut due = Instant::now();
+        if !is_pending {
+            // Anywhere, so that not all are checked at once after a reload.
+            due += self.check.interval.mul_f64(fastrand::f64());
+        }
+        loop {
+            tokio::select! {
+                () = sleep_until(due) => {}
+                () = peer.check_now.notified() => {}
+            }
+            let began = Instant::now();
+            if self.member.duty() == Duty::Down {
+                drop(first.take());
+                due = began + self.check.interval;
+                continue;
+            }
+            let result = self.check_once().await;
+            let result = result.as_ref().map(|()| ()).map_err(String::as_str);
+            let patience = Patience {
+                rise: self.check.rise,
+                fall: self.check.fall,
+            };
+            let closes = self.check.closes;
+            if self.pool.checked(peer, Instant::now(), result, patience) && closes {
+                peer.close_tunnels();
+                on_close();
+            }
+            drop(first.take());
+            due = began + self.pause();
+            sleep_until(began + CLOSEST).await;
+        }
+    }
+
+    /// From one check to the next.
+    fn pause(&self) -> Duration {
+        let pause = if self.member.peer.health.is_doubtful() {
+            self.check.fast
+        } else {
+            self.check.interval
+        };
+        // Give or take a tenth, so that the checks of many servers do not fall into step.
+        pause.mul_f64(0.9 + 0.2 * fastrand::f64())
+    }
+
+    /// One check; what is wrong, in words for a log.
+    async fn check_once(&self) -> Result<(), String> {
+        let probe = Probe::new(&self.pool, &self.member, &self.check);
+        match timeout(self.check.timeout, probe.run(&self.check.check)).await {
+            Ok(result) => result,
+            Err(_) => Err(format!("{} within {:?}", probe.stage(), self.check.timeout)),
+        }
+    }
+}
