@@ -5,12 +5,17 @@
 mod check;
 mod demo;
 mod run;
+mod servers;
 mod steer;
+mod table;
 mod terminal;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum};
+
+use self::servers::Manner;
+use crate::{config::parse_duration, upstream::Duty};
 
 /// The file has faults (`EX_CONFIG` of sysexits(3)).
 const EXIT_CONFIG: u8 = 78;
@@ -42,6 +47,8 @@ const EXAMPLES: &str = "Examples:
   lbd -c lb.toml              serve in the foreground until Ctrl-C
   lbd check lb.toml           say everything that is wrong with a file
   lbd reload -c lb.toml       have the running lbd serve the file as it is now
+  lbd status                  see which servers are up, and why others are not
+  lbd drain app 10.0.0.1:8101 let a server's clients finish; then `lbd up app 10.0.0.1:8101`
   lbd demo                    try it without writing anything
 
 Exit codes: 0 done, 78 the file has faults, 2 wrong arguments, 1 anything else.";
@@ -67,6 +74,36 @@ enum Command {
         #[arg(long, value_name = "SOCKET")]
         control: Option<PathBuf>,
     },
+    /// Show the servers of the running lbd: who is up, who is not, and why
+    Status {
+        /// The running lbd's control socket, if the file does not name it
+        #[arg(long, value_name = "SOCKET")]
+        control: Option<PathBuf>,
+    },
+    /// Give a server no new clients: those that are bound to it stay
+    Drain {
+        #[command(flatten)]
+        target: Target,
+        /// When it goes down and what is left there is closed: "10m", "1h30m"
+        #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+        deadline: Option<Duration>,
+        /// Return only when nothing is in flight there any more
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Send a server nothing
+    Down {
+        #[command(flatten)]
+        target: Target,
+        /// End tunnels and streams to it at once
+        #[arg(long)]
+        close: bool,
+    },
+    /// Use a server again, after drain or down, or although the file says otherwise
+    Up {
+        #[command(flatten)]
+        target: Target,
+    },
     /// Start three small apps on two servers each, and lbd before them
     Demo {
         /// The port to open on 127.0.0.1
@@ -78,6 +115,18 @@ enum Command {
     },
 }
 
+/// One server of the running lbd.
+#[derive(Debug, clap::Args)]
+struct Target {
+    /// The pool
+    pool: String,
+    /// The server, as the file calls it, by its address or by its route
+    server: String,
+    /// The running lbd's control socket, if the file does not name it
+    #[arg(long, value_name = "SOCKET")]
+    control: Option<PathBuf>,
+}
+
 /// Does what the command line says.
 pub fn main() -> ExitCode {
     // clap prints its own errors and ends the process with 2.
@@ -86,6 +135,29 @@ pub fn main() -> ExitCode {
         Some(Command::Check { files }) if files.is_empty() => check::check(&[cli.config]),
         Some(Command::Check { files }) => check::check(&files),
         Some(Command::Reload { control }) => steer::steer(Signal::Reload, &cli.config, control),
+        Some(Command::Status { control }) => servers::status(&cli.config, control),
+        Some(Command::Drain {
+            target,
+            deadline,
+            wait,
+        }) => {
+            let manner = Manner {
+                deadline,
+                waits: wait,
+                ..Manner::default()
+            };
+            servers::order(&cli.config, target, Duty::Drain, manner)
+        }
+        Some(Command::Down { target, close }) => {
+            let manner = Manner {
+                closes: close,
+                ..Manner::default()
+            };
+            servers::order(&cli.config, target, Duty::Down, manner)
+        }
+        Some(Command::Up { target }) => {
+            servers::order(&cli.config, target, Duty::Up, Manner::default())
+        }
         Some(Command::Demo {
             print_config: true,
             port,

@@ -14,37 +14,85 @@ use super::{
 };
 use crate::{
     config::{self, Control, SourceFile},
-    control::{Reply, Verb, ask, candidates},
+    control::{Ask, Reply, ask, candidates},
 };
+
+/// The lbd that serves a file.
+pub(super) struct Running {
+    source: Option<SourceFile>,
+    /// Why the file cannot be read.
+    unread: String,
+    sockets: Vec<PathBuf>,
+}
+
+impl Running {
+    /// The lbd that serves `file`, or that listens on `control`.
+    pub(super) fn new(file: &Path, control: Option<PathBuf>) -> Self {
+        // Even a file with faults names the socket; the running lbd will say what the faults are.
+        let read = SourceFile::read(file);
+        let unread = match &read {
+            Ok(_) => String::new(),
+            Err(error) => format!("; {} cannot be read: {error}", file.display()),
+        };
+        let source = read.ok();
+        let control = match control {
+            Some(path) => Control::Path(path),
+            None => source.as_ref().map_or(Control::Default, config::control_of),
+        };
+        Self {
+            source,
+            unread,
+            sockets: candidates(&control),
+        }
+    }
+
+    /// Asks it; `None` if nobody answers.
+    pub(super) fn ask(&self, what: &Ask) -> Result<Option<Reply>, ExitCode> {
+        for socket in &self.sockets {
+            match ask_blocking(socket, what) {
+                Ok(reply) => return Ok(Some(reply)),
+                Err(error) if is_nobody(&error) => {}
+                Err(error) => {
+                    complain(format_args!(
+                        "lbd: control socket {}: {error}",
+                        socket.display()
+                    ));
+                    return Err(ExitCode::FAILURE);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Says that nobody answers, and where it was asked.
+    pub(super) fn complain_of_silence(&self) -> ExitCode {
+        let tried: Vec<_> = self
+            .sockets
+            .iter()
+            .map(|socket| socket.display().to_string())
+            .collect();
+        complain(format_args!(
+            "lbd: no running lbd answers ({}); is it running, and is -c its file?{}",
+            if tried.is_empty() {
+                "control = \"off\" and no pid file".to_owned()
+            } else {
+                tried.join(", ")
+            },
+            self.unread
+        ));
+        ExitCode::FAILURE
+    }
+}
 
 /// Sends `signal` to the lbd that serves `file`, over its control socket, or else by its pid file.
 pub(super) fn steer(signal: Signal, file: &Path, control: Option<PathBuf>) -> ExitCode {
-    // Even a file with faults names the socket; the running lbd will say what the faults are.
-    let read = SourceFile::read(file);
-    let unread = read
-        .as_ref()
-        .err()
-        .map(|error| format!("; {} cannot be read: {error}", file.display()));
-    let source = read.ok();
-    let control = match control {
-        Some(path) => Control::Path(path),
-        None => source.as_ref().map_or(Control::Default, config::control_of),
-    };
-    let sockets = candidates(&control);
-    for socket in &sockets {
-        match ask_blocking(socket, verb(signal)) {
-            Ok(reply) => return report(&reply),
-            Err(error) if is_nobody(&error) => {}
-            Err(error) => {
-                complain(format_args!(
-                    "lbd: control socket {}: {error}",
-                    socket.display()
-                ));
-                return ExitCode::FAILURE;
-            }
-        }
+    let running = Running::new(file, control);
+    match running.ask(&verb(signal)) {
+        Ok(Some(reply)) => return report(&reply),
+        Ok(None) => {}
+        Err(code) => return code,
     }
-    if let Some(pid) = source.as_ref().and_then(running_pid) {
+    if let Some(pid) = running.source.as_ref().and_then(running_pid) {
         // Nobody would hear of the faults but the log.
         if matches!(signal, Signal::Reload)
             && let Err(code) = check::load(file)
@@ -53,36 +101,23 @@ pub(super) fn steer(signal: Signal, file: &Path, control: Option<PathBuf>) -> Ex
         }
         return send(pid, signal);
     }
-    let tried: Vec<_> = sockets
-        .iter()
-        .map(|socket| socket.display().to_string())
-        .collect();
-    complain(format_args!(
-        "lbd: no running lbd answers ({}); is it running, and is -c its file?{}",
-        if tried.is_empty() {
-            "control = \"off\" and no pid file".to_owned()
-        } else {
-            tried.join(", ")
-        },
-        unread.unwrap_or_default()
-    ));
-    ExitCode::FAILURE
+    running.complain_of_silence()
 }
 
-fn verb(signal: Signal) -> Verb {
+fn verb(signal: Signal) -> Ask {
     match signal {
-        Signal::Reload => Verb::Reload,
-        Signal::Stop => Verb::Stop,
-        Signal::Quit => Verb::Quit,
-        Signal::Reopen => Verb::Reopen,
+        Signal::Reload => Ask::Reload,
+        Signal::Stop => Ask::Stop,
+        Signal::Quit => Ask::Quit,
+        Signal::Reopen => Ask::Reopen,
     }
 }
 
-fn ask_blocking(socket: &Path, verb: Verb) -> std::io::Result<Reply> {
+fn ask_blocking(socket: &Path, what: &Ask) -> std::io::Result<Reply> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(ask(socket, verb))
+    runtime.block_on(ask(socket, what))
 }
 
 fn is_nobody(error: &std::io::Error) -> bool {
@@ -92,7 +127,7 @@ fn is_nobody(error: &std::io::Error) -> bool {
     )
 }
 
-fn report(reply: &Reply) -> ExitCode {
+pub(super) fn report(reply: &Reply) -> ExitCode {
     match reply.status {
         StatusCode::OK => {
             say(reply.text.trim_end());

@@ -110,21 +110,8 @@ fn check_stream(stream: &Stream, config: &Config, faults: &Faults) {
                 .help("give the stream a pool without `tls`"),
             );
         }
-        if let Some(Balance::Hash { key, .. }) = pool.map(|pool| &pool.balance)
-            && let Some(variable) = key
-                .variables()
-                .find(|variable| !variable.is_of_connection())
-        {
-            faults.push(
-                Diagnostic::error(
-                    name.span.clone(),
-                    format!(
-                        "pool `{}` hashes `{variable}`, which a stream does not have",
-                        **name
-                    ),
-                )
-                .help("a pool for streams can hash $remote_addr, $remote_port and $server_port"),
-            );
+        if let Some(pool) = pool {
+            check_keys_of_stream(name, pool, faults);
         }
         let is_closed = matches!(stream.target, StreamTarget::Sni(_));
         if is_closed && pool.is_some_and(|pool| pool.tls.is_some()) {

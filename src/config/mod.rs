@@ -37,6 +37,7 @@ use std::{path::PathBuf, time::Duration};
 use toml::de::DeTable;
 
 use self::reader::{Faults, Section};
+pub use self::units::parse_duration;
 pub use self::{
     action::{Action, Forward},
     balance::Balance,

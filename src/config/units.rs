@@ -18,7 +18,7 @@ const DURATION_UNITS: [(&str, u64); 6] = [
 ///
 /// # Errors
 /// What is wrong with the text, as a fragment that follows the key's name.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let mut rest = text.trim();
     if rest.is_empty() {
         return Err("is empty; write a number and a unit, such as \"20s\"".to_owned());

@@ -3,15 +3,20 @@
 //! All of it runs on the control thread. Whatever arrives becomes one of a few `Request`s, so that
 //! `kill -HUP`, `lbd reload` and `lbd -s reload` cannot come to differ.
 
+mod api;
 mod signals;
 mod socket;
 mod systemd;
+mod user;
 
 use std::{io, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
-pub use self::socket::{Reply, Verb, ask, candidates};
+pub use self::{
+    api::{Ask, Change, Reply, Status},
+    socket::{ask, candidates},
+};
 use self::{signals::Signals, socket::BoundSocket};
 use crate::{
     config,

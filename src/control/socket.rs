@@ -17,61 +17,18 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use http::{Method, Request as HttpRequest, Response, StatusCode};
-use http_body_util::{BodyExt, Empty, Full};
+use http::Request as HttpRequest;
+use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::sync::mpsc;
 
-use super::Request;
-use crate::{
-    config::Control,
-    server::{ReloadError, Reloader},
+use super::{
+    Request,
+    api::{Api, Ask, ENDING, Reply, STATE},
+    user::user_of,
 };
-
-/// What can be asked over the socket.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Verb {
-    /// Serve the file as it is now.
-    Reload,
-    /// Open the access log again.
-    Reopen,
-    /// End within the shutdown timeout.
-    Stop,
-    /// End when the last request has.
-    Quit,
-}
-
-impl Verb {
-    fn path(self) -> &'static str {
-        match self {
-            Self::Reload => "/api/v1/reload",
-            Self::Reopen => "/api/v1/reopen",
-            Self::Stop => "/api/v1/stop",
-            Self::Quit => "/api/v1/quit",
-        }
-    }
-
-    fn of(path: &str) -> Option<Self> {
-        [Self::Reload, Self::Reopen, Self::Stop, Self::Quit]
-            .into_iter()
-            .find(|verb| verb.path() == path)
-    }
-}
-
-/// What the running server answered.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Reply {
-    /// 200; 422 if the file has faults; 409 if the system does not give what it asks for.
-    pub status: StatusCode,
-    /// For the operator.
-    pub text: String,
-}
-
-/// Where the server says whether it goes on, and what it says when it does not.
-const STATE: &str = "/api/v1/state";
-const ENDING: &str = "ending\n";
+use crate::{config::Control, server::Reloader};
 
 /// A reload may wait for names to be resolved; nothing takes longer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -139,7 +96,12 @@ impl BoundSocket {
             loop {
                 match listener.accept().await {
                     Ok((stream, _)) => {
-                        tokio::spawn(converse(stream, Arc::clone(&reloader), requests.clone()));
+                        let api = Api {
+                            user: user_of(&stream),
+                            reloader: Arc::clone(&reloader),
+                            requests: requests.clone(),
+                        };
+                        tokio::spawn(converse(stream, api));
                     }
                     // Descriptors come back; a loop that spins would not help.
                     Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
@@ -236,14 +198,10 @@ impl Drop for ControlSocket {
     }
 }
 
-async fn converse(
-    stream: tokio::net::UnixStream,
-    reloader: Arc<Reloader>,
-    requests: mpsc::UnboundedSender<Request>,
-) {
+async fn converse(stream: tokio::net::UnixStream, api: Api) {
     let answer = service_fn(|request: HttpRequest<Incoming>| {
-        let (reloader, requests) = (Arc::clone(&reloader), requests.clone());
-        async move { Ok::<_, Infallible>(render(answer(&request, &reloader, &requests).await)) }
+        let api = &api;
+        async move { Ok::<_, Infallible>(api.answer(request).await.render()) }
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(hyper_util::rt::TokioTimer::new())
@@ -254,106 +212,28 @@ async fn converse(
     }
 }
 
-async fn answer(
-    request: &HttpRequest<Incoming>,
-    reloader: &Reloader,
-    requests: &mpsc::UnboundedSender<Request>,
-) -> Reply {
-    if request.uri().path() == STATE {
-        let text = if reloader.is_ending() {
-            ENDING
-        } else {
-            "serving\n"
-        };
-        return Reply {
-            status: StatusCode::OK,
-            text: text.to_owned(),
-        };
-    }
-    let Some(verb) = Verb::of(request.uri().path()) else {
-        return Reply {
-            status: StatusCode::NOT_FOUND,
-            text: "no such request\n".to_owned(),
-        };
-    };
-    if request.method() != Method::POST {
-        return Reply {
-            status: StatusCode::METHOD_NOT_ALLOWED,
-            text: "use POST\n".to_owned(),
-        };
-    }
-    let (status, text) = match verb {
-        Verb::Reload => match reloader.reload().await {
-            Ok(warnings) => (StatusCode::OK, format!("{warnings}reloaded\n")),
-            Err(error) => {
-                tracing::error!(
-                    "reload failed, nothing is changed: {}",
-                    first_line(&error.to_string())
-                );
-                let status = match &error {
-                    ReloadError::Faulty(_)
-                    | ReloadError::Unreadable { .. }
-                    | ReloadError::Expired { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-                    ReloadError::Refused(_) => StatusCode::CONFLICT,
-                };
-                (
-                    status,
-                    format!("{error}\nreload failed, nothing is changed\n"),
-                )
-            }
-        },
-        Verb::Reopen => match reloader.reopen_log().await {
-            Ok(()) => (StatusCode::OK, "access log reopened\n".to_owned()),
-            Err(error) => (
-                StatusCode::CONFLICT,
-                format!("{error}; lines go on to the old file\n"),
-            ),
-        },
-        Verb::Stop => hand_on(requests, Request::Stop),
-        Verb::Quit => hand_on(requests, Request::Quit),
-    };
-    Reply { status, text }
-}
-
-fn hand_on(requests: &mpsc::UnboundedSender<Request>, request: Request) -> (StatusCode, String) {
-    match requests.send(request) {
-        Ok(()) => (StatusCode::OK, "stopping\n".to_owned()),
-        Err(_) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "ended already\n".to_owned(),
-        ),
-    }
-}
-
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
-}
-
-fn render(reply: Reply) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(reply.text)));
-    *response.status_mut() = reply.status;
-    response
-}
-
-/// Asks the lbd behind `path` for `verb`.
+/// Asks the lbd behind `path`.
 ///
 /// # Errors
 /// Nobody answers there, or not within half a minute.
-pub async fn ask(path: &Path, verb: Verb) -> io::Result<Reply> {
-    tokio::time::timeout(PATIENCE, exchange(path, verb))
+pub async fn ask(path: &Path, ask: &Ask) -> io::Result<Reply> {
+    tokio::time::timeout(PATIENCE, exchange(path, ask))
         .await
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-async fn exchange(path: &Path, verb: Verb) -> io::Result<Reply> {
+async fn exchange(path: &Path, ask: &Ask) -> io::Result<Reply> {
     let stream = tokio::net::UnixStream::connect(path).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(io::Error::other)?;
     let connection = tokio::spawn(connection);
-    let request = HttpRequest::post(verb.path())
+    let (method, target, body) = ask.to_request();
+    let request = HttpRequest::builder()
+        .method(method)
+        .uri(target)
         .header("host", "lbd")
-        .body(Empty::<Bytes>::new())
+        .body(Full::new(body))
         .map_err(io::Error::other)?;
     let response = sender
         .send_request(request)

@@ -55,6 +55,15 @@ impl HttpError {
         }
     }
 
+    /// All peers have as much to do as they may: the client may come again at once.
+    pub(super) fn busy(detail: String) -> Self {
+        Self {
+            detail: Some(detail),
+            retry_after: Some(1),
+            ..Self::peer(StatusCode::SERVICE_UNAVAILABLE, "busy")
+        }
+    }
+
     /// The status that the client is sent.
     pub fn status(&self) -> StatusCode {
         self.status

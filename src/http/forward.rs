@@ -18,6 +18,7 @@ use super::{
     site::{Forward, Route},
     upload::Upload,
     variables::write_template,
+    watch::unless_gone,
 };
 use crate::{
     config::Balance,
@@ -91,7 +92,10 @@ impl<'f> Forwarding<'f, '_, '_> {
         let keys = self.keys();
         let mut tried: Vec<PeerId> = Vec::new();
         let mut now = self.exchange.times.arrived;
-        let mut lease = self.pick(&keys, &tried, now).map_err(no_live_peer)?;
+        let mut lease = match self.pick_in_turn(&keys, now).await {
+            Some(picked) => picked.map_err(no_live_peer)?,
+            None => return Ok(None),
+        };
         let mut refusals = 0;
         loop {
             self.exchange.begin_attempt(lease.peer(), now);
@@ -180,15 +184,39 @@ impl<'f> Forwarding<'f, '_, '_> {
         learn(&self.forward.pool, session, lease, &answered.response, now);
     }
 
+    /// The first peer; `None` if the client leaves before there is room.
+    async fn pick_in_turn(
+        &mut self,
+        keys: &Keys<'_>,
+        now: Instant,
+    ) -> Option<Result<Lease, NoLivePeer>> {
+        let context = self.context(keys, &[], now);
+        let pool = &self.forward.pool;
+        if pool.config().queue.is_none() {
+            return Some(pool.pick(&context));
+        }
+        let picking = pool.pick_in_turn(&context, self.client.timer());
+        let picking = unless_gone(self.client, now, async { Ok(picking.await) });
+        Box::pin(picking).await.ok()
+    }
+
     fn pick(&self, keys: &Keys<'_>, tried: &[PeerId], now: Instant) -> Result<Lease, NoLivePeer> {
-        let context = PickContext {
+        self.forward.pool.pick(&self.context(keys, tried, now))
+    }
+
+    fn context<'k>(
+        &self,
+        keys: &'k Keys<'_>,
+        tried: &'k [PeerId],
+        now: Instant,
+    ) -> PickContext<'k> {
+        PickContext {
             now,
             client: self.exchange.client.address,
             hash_key: &keys.hash,
             session: keys.session.as_deref(),
             tried,
-        };
-        self.forward.pool.pick(&context)
+        }
     }
 }
 
@@ -210,6 +238,9 @@ fn turned_away(lease: &mut Lease, response: &ResponseHead, now: Instant) {
 }
 
 fn no_live_peer(nobody: NoLivePeer) -> HttpError {
+    if nobody.is_busy {
+        return HttpError::busy(format!("the servers of pool {} are busy", nobody.pool));
+    }
     let seconds = nobody.retry_in.map_or(1, |lasting| lasting.as_secs() + 1);
     let detail = match nobody.retry_in {
         Some(_) => format!(

@@ -5,6 +5,7 @@
 //! all of the old configuration or all of the new.
 
 mod expiry;
+mod orders;
 mod reload;
 mod snapshot;
 mod worker;
@@ -20,19 +21,23 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::Instant};
 
-pub use self::reload::{ReloadError, Reloader};
 use self::{
     expiry::Expiry,
+    orders::Orders,
     snapshot::Snapshot,
     worker::{Bell, BoundSocket, Port, Service, Worker},
+};
+pub use self::{
+    orders::{OrderError, Wish},
+    reload::{ReloadError, Reloader},
 };
 use crate::{
     config::{self, AccessTarget, At, Config, StreamProtocol},
     net::{BindError, bind, bind_datagrams},
     telemetry::{AccessLog, AccessSink, Troubles},
-    upstream::{Checks, Resolver},
+    upstream::{Checks, PoolStatus, Resolver, ServerStatus},
 };
 
 /// How often names in `servers` are looked up again.
@@ -53,6 +58,7 @@ pub struct Server {
     /// Held by the reload that is under way.
     reloading: tokio::sync::Mutex<()>,
     checks: Arc<Checks>,
+    orders: Arc<Orders>,
     background: JoinHandle<()>,
 }
 
@@ -114,8 +120,15 @@ impl Server {
             let (snapshot, troubles) = (Arc::clone(&snapshot), Arc::clone(&troubles));
             workers.push(Worker::start(index, snapshot, access.clone(), troubles)?);
         }
-        let bells: Vec<_> = workers.iter().map(Worker::bell).collect();
-        let checks = Arc::new(Checks::new(move || bells.iter().for_each(Bell::ring)));
+        let bells: Arc<[Bell]> = workers.iter().map(Worker::bell).collect();
+        let ring = {
+            let bells = Arc::clone(&bells);
+            move || bells.iter().for_each(Bell::ring)
+        };
+        let checks = Arc::new(Checks::new(ring));
+        let orders = Orders::new(Arc::clone(&snapshot), config.state_file.clone(), bells);
+        let orders = Arc::new(orders);
+        orders.recall();
         let looking_after = look_after(
             Arc::clone(&snapshot),
             Arc::clone(&resolver),
@@ -124,6 +137,7 @@ impl Server {
         let server = Self {
             background: tokio::spawn(looking_after),
             checks,
+            orders,
             snapshot,
             workers,
             resolver,
@@ -189,6 +203,7 @@ impl Server {
             .await;
         self.snapshot.store(Arc::new(next));
         self.access.switch(sink);
+        self.orders.keep();
         self.listen(added).await;
         self.bound()
             .sort_by_key(|bound| wanted.iter().position(|port| *port == bound.configured));
@@ -208,6 +223,22 @@ impl Server {
         Ok(())
     }
 
+    /// Does what an operator wants of a server of a pool.
+    ///
+    /// # Errors
+    /// There is no such pool or server.
+    pub fn order(&self, wish: &Wish) -> Result<Vec<ServerStatus>, OrderError> {
+        self.orders.give(wish)
+    }
+
+    /// What is to be told of the pools, by name.
+    pub fn status(&self) -> Vec<PoolStatus> {
+        let (snapshot, now) = (self.snapshot.load(), Instant::now());
+        let mut pools: Vec<_> = snapshot.pools().map(|pool| pool.status(now)).collect();
+        pools.sort_by(|a, b| a.name.cmp(&b.name));
+        pools
+    }
+
     /// Whether it has been told to end.
     pub fn is_ending(&self) -> bool {
         self.is_ending.load(Ordering::Relaxed)
@@ -225,8 +256,11 @@ impl Server {
 
     /// Stops accepting, waits for requests in flight until `deadline` (for ever without one), and ends the workers.
     pub async fn shutdown(&self, deadline: Option<Duration>) {
-        self.is_ending.store(true, Ordering::Relaxed);
+        let was_ending = self.is_ending.swap(true, Ordering::Relaxed);
         self.background.abort();
+        if !was_ending {
+            self.orders.end();
+        }
         self.bound().clear();
         let ends: Vec<_> = self
             .workers

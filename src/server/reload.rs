@@ -2,10 +2,11 @@
 
 use std::{io, path::PathBuf, sync::Arc};
 
-use super::{Server, StartError};
+use super::{OrderError, Server, StartError, Wish};
 use crate::{
     config::{self, Certificate, Config, Report, SourceFile},
     telemetry::EventLog,
+    upstream::{PoolStatus, ServerStatus},
 };
 
 /// Loads the file again and has the server follow it.
@@ -72,6 +73,7 @@ impl Reloader {
         for (key, differs) in [
             ("control", loaded.config.control != current.control),
             ("pid", loaded.config.pid != current.pid),
+            ("state_file", loaded.config.state_file != current.state_file),
         ] {
             if differs {
                 tracing::warn!("a new `{key}` takes effect at the next start");
@@ -91,6 +93,19 @@ impl Reloader {
     pub async fn reopen_log(&self) -> io::Result<()> {
         let current = self.current.lock().await;
         self.server.reopen_log(&current.log.access)
+    }
+
+    /// Does what an operator wants of a server of a pool.
+    ///
+    /// # Errors
+    /// There is no such pool or server.
+    pub fn order(&self, wish: &Wish) -> Result<Vec<ServerStatus>, OrderError> {
+        self.server.order(wish)
+    }
+
+    /// What is to be told of the pools.
+    pub fn status(&self) -> Vec<PoolStatus> {
+        self.server.status()
     }
 
     /// Whether the server has been told to end.

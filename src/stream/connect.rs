@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{forwarder::Destination, journal::Journal, keys::Keys};
 use crate::{
     net::{Stream, Timer},
-    upstream::{Failure, Lease, NoLivePeer, PeerId, TrySoFar, connect_through},
+    upstream::{Failure, Lease, PeerId, TrySoFar, connect_through},
 };
 
 /// A connection on its way to a peer.
@@ -27,12 +27,16 @@ impl Connecting<'_> {
     pub(super) async fn run(&self, journal: &mut Journal<'_>) -> Option<(Stream, Lease)> {
         let mut tried: Vec<PeerId> = Vec::new();
         // Not since the client came: how long it took to say what it wants is nothing that a server has to answer for.
+        let pool = &self.destination.pool;
+        let mut picked = self
+            .keys
+            .pick_in_turn(pool, Instant::now(), self.timer)
+            .await;
+        if let Err(nobody) = &picked {
+            journal.ends_with(if nobody.is_busy { 503 } else { 502 });
+        }
         let started = Instant::now();
         let mut now = started;
-        let mut picked = self.pick(&tried, now);
-        if picked.is_err() {
-            journal.ends_with(502);
-        }
         while let Ok(mut lease) = picked {
             journal.begin_attempt(lease.peer(), now);
             let transport = self.destination.pool.transport();
@@ -43,7 +47,7 @@ impl Connecting<'_> {
             match connected {
                 Ok(stream) => {
                     lease.succeeded(now);
-                    self.keys.bind(&self.destination.pool, &lease, now);
+                    self.keys.bind(pool, &lease, now);
                     journal.connected(now);
                     journal.attempt_succeeded();
                     return Some((stream, lease));
@@ -57,13 +61,9 @@ impl Connecting<'_> {
                     }
                 }
             }
-            picked = self.pick(&tried, now);
+            picked = self.keys.pick(pool, &tried, now);
         }
         None
-    }
-
-    fn pick(&self, tried: &[PeerId], now: Instant) -> Result<Lease, NoLivePeer> {
-        self.keys.pick(&self.destination.pool, tried, now)
     }
 
     /// Nothing of what the client says has been sent to anybody, so that every try is like the first.

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     config::{Balance, LearnFrom, Part, Sticky, Template, Variable},
+    net::Timer,
     telemetry::{write_ip, write_number},
     upstream::{Binding, Lease, NoLivePeer, PeerId, PickContext, Pool},
 };
@@ -39,6 +40,16 @@ impl Keys {
         }
     }
 
+    /// Chooses a peer of `pool`, and waits until one has room, as far as the pool allows.
+    pub(super) async fn pick_in_turn(
+        &self,
+        pool: &Pool,
+        now: Instant,
+        timer: &Timer,
+    ) -> Result<Lease, NoLivePeer> {
+        pool.pick_in_turn(&self.context(&[], now), timer).await
+    }
+
     /// Chooses a peer of `pool` that is not among `tried`.
     pub(super) fn pick(
         &self,
@@ -46,13 +57,17 @@ impl Keys {
         tried: &[PeerId],
         now: Instant,
     ) -> Result<Lease, NoLivePeer> {
-        pool.pick(&PickContext {
+        pool.pick(&self.context(tried, now))
+    }
+
+    fn context<'c>(&'c self, tried: &'c [PeerId], now: Instant) -> PickContext<'c> {
+        PickContext {
             now,
             client: self.client,
             hash_key: &self.hash,
             session: self.session.as_deref(),
             tried,
-        })
+        }
     }
 
     /// The peer of `lease` has taken the client.

@@ -10,6 +10,7 @@ use super::{
     member::Member,
     peer::Peer,
     peer_set::{Binding, Chosen, PeerSet},
+    queue::Queue,
 };
 use crate::telemetry::{Seldom, time_of_day_in};
 
@@ -54,6 +55,7 @@ impl Lease {
         peer.enter_tunnel();
         InFlight {
             closings: self.closings,
+            queue: self.set.common().queue.clone(),
             peer,
         }
     }
@@ -95,6 +97,9 @@ impl Lease {
         let probed = std::mem::take(&mut self.chosen.is_probe);
         if let Some(Change::CameBack { after }) = self.peer().health.succeeded(now, probed) {
             self.set.reconsider();
+            if let Some(queue) = &self.set.common().queue {
+                queue.room_has_come();
+            }
             tracing::info!(
                 "pool {}: server {} is back after {:.1} s",
                 self.set.pool(),
@@ -154,6 +159,8 @@ impl Lease {
 #[derive(Debug)]
 pub struct InFlight {
     peer: Arc<Peer>,
+    /// Who waits for its room.
+    queue: Option<Arc<Queue>>,
     /// How often the peer's tunnels had been closed when this one began.
     closings: u32,
 }
@@ -168,6 +175,9 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.peer.leave_tunnel();
+        if let Some(queue) = &self.queue {
+            queue.room_has_come();
+        }
     }
 }
 
@@ -177,6 +187,9 @@ impl Drop for Lease {
             self.peer().health.probe_abandoned(Instant::now());
         }
         self.peer().leave();
+        if let Some(queue) = &self.set.common().queue {
+            queue.room_has_come();
+        }
     }
 }
 

@@ -12,9 +12,12 @@ mod latency;
 mod lease;
 mod light;
 mod member;
+mod order;
 mod peer;
 mod peer_set;
 mod pool;
+mod queue;
+mod status;
 mod sticky;
 mod tier;
 
@@ -43,11 +46,13 @@ pub use self::{
     keepalive::{Connection, Keepalive},
     lease::{InFlight, Lease},
     multiplex::{Multiplexed, Slot, Way},
+    order::{NoSuchServer, StandingOrder},
     peer::{Peer, PeerId},
     peer_set::{Binding, PickContext},
     pool::{NoLivePeer, Pool},
     resolve::Resolver,
     retry::{RetryPolicy, TrySoFar},
+    status::{OrderStatus, PoolStatus, ServerStatus},
     transport::Transport,
     tunnel::Tunnel,
 };

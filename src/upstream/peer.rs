@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use arc_swap::ArcSwapOption;
@@ -37,17 +38,21 @@ pub struct Peer {
     /// Where `in_flight` is to be told, if anywhere. Looked at only if `is_seated`.
     seat: ArcSwapOption<Seat>,
     is_seated: AtomicBool,
+    began: Instant,
+    /// When a client that is bound to it came last, in milliseconds since it began; 0: never.
+    bound_at: AtomicU64,
 }
 
 impl Peer {
     pub(super) fn new(label: &str, address: SocketAddr) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
+        let began = Instant::now();
         Self {
             id: PeerId(NEXT.fetch_add(1, Ordering::Relaxed)),
             label: label.into(),
             address,
             health: Health::default(),
-            latency: Latency::new(Instant::now()),
+            latency: Latency::new(began),
             orders: Orders::default(),
             check_now: Notify::new(),
             in_flight: AtomicU32::new(0),
@@ -55,6 +60,8 @@ impl Peer {
             closings: AtomicU32::new(0),
             seat: ArcSwapOption::empty(),
             is_seated: AtomicBool::new(false),
+            began,
+            bound_at: AtomicU64::new(0),
         }
     }
 
@@ -81,6 +88,19 @@ impl Peer {
     /// Tunnels to it.
     pub fn tunnels(&self) -> u32 {
         self.tunnels.load(Ordering::Relaxed)
+    }
+
+    /// A client that is bound to it has come.
+    pub(super) fn bound_came(&self, now: Instant) {
+        let age = now.saturating_duration_since(self.began).as_millis() as u64;
+        self.bound_at.store(age.max(1), Ordering::Relaxed);
+    }
+
+    /// How long ago a client that is bound to it came last.
+    pub(super) fn bound_ago(&self, now: Instant) -> Option<Duration> {
+        let at = self.bound_at.load(Ordering::Relaxed);
+        let at = (at > 0).then(|| self.began + Duration::from_millis(at))?;
+        Some(now.saturating_duration_since(at))
     }
 
     /// Has tunnels to it end that there are now.

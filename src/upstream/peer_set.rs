@@ -18,6 +18,7 @@ use super::{
     light::Light,
     member::{Member, Use},
     peer::{Peer, PeerId},
+    queue::Queue,
     resolve::Resolver,
     sticky::{Bindings, Names, Sticky},
     tier::Tier,
@@ -41,6 +42,8 @@ pub(super) struct PeerSet {
 pub(super) struct Common {
     pub(super) light: Light,
     pub(super) sticky: Sticky,
+    /// Where requests wait for room, if they may.
+    pub(super) queue: Option<Arc<Queue>>,
 }
 
 /// Where in a [`PeerSet`] a member stands.
@@ -167,6 +170,7 @@ impl PeerSet {
             let admission = member.admission(context, true, self.is_only_usable());
             if let Some(is_probe) = member.claim(admission, context.now) {
                 member.peer.tell_seat();
+                member.peer.bound_came(context.now);
                 return Some(Chosen {
                     place,
                     is_probe,

@@ -12,6 +12,7 @@ use super::{
     light::Light,
     peer::Peer,
     peer_set::{Common, PeerSet, PickContext},
+    queue::Queue,
     resolve::Resolver,
     sticky::Sticky,
     transport::Transport,
@@ -24,6 +25,8 @@ pub struct Pool {
     config: config::Pool,
     pub(super) set: ArcSwap<PeerSet>,
     transport: Arc<Transport>,
+    /// Where requests wait for room, if they may.
+    queue: Option<(Arc<Queue>, config::Queue)>,
     /// Whether there was a pool of this name before.
     has_predecessor: bool,
 }
@@ -58,11 +61,18 @@ impl Pool {
         let sticky = before
             .as_ref()
             .map(|(pool, set)| (&set.common().sticky, &pool.config));
+        let queue = || {
+            let common = before.as_ref().map(|(_, set)| set.common());
+            common.and_then(|common| common.queue.clone())
+        };
         let common = Arc::new(Common {
             light: Light::new(&config.name),
+            queue: config.queue.map(|_| queue().unwrap_or_default()),
             sticky: Sticky::new(&config, sticky),
         });
+        let line = common.queue.clone().zip(config.queue);
         Ok(Self {
+            queue: line,
             set: ArcSwap::from_pointee(PeerSet::build(&config, resolver, &known, common)),
             config,
             transport,
@@ -82,6 +92,12 @@ impl Pool {
             }
         }
         set.begin();
+    }
+
+    /// Where requests wait for room, and how long; `None` if they do not wait.
+    pub(super) fn queue(&self) -> Option<(&Arc<Queue>, config::Queue)> {
+        let (queue, limits) = self.queue.as_ref()?;
+        Some((queue, *limits))
     }
 
     /// How its servers are spoken to.
@@ -173,19 +189,24 @@ impl Pool {
                 tracing::info!("pool {pool}: server {server} is well, by its first check")
             }
             Judged::CameBack { results, after } => tracing::info!(
-                "pool {pool}: server {server} is back after {:.1} s: {} well",
+                "pool {pool}: server {server} is back after {:.1} s: well by {results} check{}",
                 after.as_secs_f64(),
-                checks(results)
+                if results == 1 { "" } else { "s" }
             ),
             Judged::WentOut { results, reason } => {
-                tracing::warn!(
-                    "pool {pool}: server {server} is out: {} failed, the last: {reason}",
-                    checks(results)
-                );
+                match results {
+                    1 => tracing::warn!(
+                        "pool {pool}: server {server} is out: a check failed: {reason}"
+                    ),
+                    _ => tracing::warn!(
+                        "pool {pool}: server {server} is out: {results} checks failed, the last: {reason}"
+                    ),
+                }
                 return !peer.health.is_spared();
             }
         }
         set.common().light.goes_on();
+        self.room_has_come();
         false
     }
 
@@ -193,13 +214,6 @@ impl Pool {
     pub fn learn(&self, session: &[u8], peer: &Peer, now: Instant) {
         let set = self.set.load();
         set.common().sticky.learn(session, peer.address(), now);
-    }
-}
-
-fn checks(count: u32) -> String {
-    match count {
-        1 => "1 check".to_owned(),
-        count => format!("{count} checks"),
     }
 }
 

@@ -1,5 +1,9 @@
 //! The share of each server, through the whole proxy. The sequences are nginx's; the arithmetic has its tests beside it.
 
+mod hash;
+mod least_conn;
+mod random;
+
 use crate::support::backend::Backend;
 use crate::support::behaviour::ok;
 use crate::support::client::Client;

@@ -33,6 +33,7 @@ mod udp;
 // The choice of a peer, and what happens when it fails.
 mod balancing;
 mod failover;
+mod sticky;
 
 // The running server.
 mod asleep;

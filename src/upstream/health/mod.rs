@@ -274,9 +274,17 @@ impl Health {
         self.suspect.store(true, Ordering::Relaxed);
     }
 
-    /// An operator says that the peer is mended: what requests said is forgotten.
-    pub(super) fn forgive(&self) {
-        let is_checked = !matches!(self.record().verdict, Verdict::None);
+    /// An operator says that the peer is mended: what requests said is forgotten; if it `was_down`, what checks said
+    /// before, too.
+    pub(super) fn forgive(&self, was_down: bool) {
+        let is_checked = {
+            let record = &mut *self.record();
+            let is_checked = !matches!(record.verdict, Verdict::None);
+            if is_checked && was_down {
+                record.verdict = Verdict::Pending;
+            }
+            is_checked
+        };
         self.begin(is_checked, false);
     }
 

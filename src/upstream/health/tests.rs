@@ -141,7 +141,7 @@ fn max_fails_zero_never_takes_it_out() {
 fn clearing_admits_at_once() {
     let (health, now) = (Health::default(), Instant::now());
     take_out(&health, now);
-    health.forgive();
+    health.forgive(false);
     assert_eq!(admission(&health, now), WARM);
 }
 

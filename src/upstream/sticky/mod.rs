@@ -77,10 +77,10 @@ impl Sticky {
         }
     }
 
-    /// Sessions that are known, if any have to be.
-    pub(super) fn learned(&self) -> Option<usize> {
+    /// Sessions that belong to the server at `address`, if any have to be learnt.
+    pub(super) fn sessions_of(&self, address: SocketAddr, now: Instant) -> Option<usize> {
         match self {
-            Self::Learned(learned) => Some(learned.len()),
+            Self::Learned(learned) => Some(learned.count(address, now)),
             _ => None,
         }
     }

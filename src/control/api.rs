@@ -1,0 +1,276 @@
+//! What can be asked of the running server, and what it answers.
+//!
+//! A request and its answer are HTTP, so that `curl --unix-socket` can do what the commands do.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Method, Request as HttpRequest, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use super::Request;
+use crate::{
+    server::{OrderError, ReloadError, Reloader, Wish},
+    upstream::{Duty, PoolStatus, ServerStatus},
+};
+
+/// What the running server answered.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Reply {
+    /// 200; 400 and 404 for what makes no sense; 422 if the file has faults; 409 if the system does not give what it
+    /// asks for.
+    pub status: StatusCode,
+    /// For the operator, or JSON.
+    pub text: String,
+}
+
+/// What can be asked.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Ask {
+    /// Serve the file as it is now.
+    Reload,
+    /// Open the access log again.
+    Reopen,
+    /// End within the shutdown timeout.
+    Stop,
+    /// End when the last request has.
+    Quit,
+    /// What there is to tell: [`Status`], as JSON.
+    Status,
+    /// Change what a server is there for; the answer is [`ServerStatus`] for each, as JSON.
+    Order {
+        /// The pool.
+        pool: String,
+        /// The server, as the file calls it.
+        server: String,
+        /// What it is to be.
+        change: Change,
+    },
+}
+
+/// A change to a server.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// `up`, `drain` or `down`.
+    pub state: String,
+    /// Seconds until a server that drains goes down.
+    #[serde(default)]
+    pub deadline_seconds: Option<u64>,
+    /// Whether tunnels to it end at once.
+    #[serde(default)]
+    pub close: bool,
+    /// Who says so, beside the user that the socket knows.
+    #[serde(default)]
+    pub by: Option<String>,
+}
+
+/// What there is to tell.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Status {
+    /// The pools, by name.
+    pub pools: Vec<PoolStatus>,
+}
+
+/// Where the server says whether it goes on, and what it says when it does not.
+pub(super) const STATE: &str = "/api/v1/state";
+pub(super) const ENDING: &str = "ending\n";
+
+const STATUS: &str = "/api/v1/status";
+const POOLS: &str = "/api/v1/pools/";
+const SERVERS: &str = "/servers/";
+const VERBS: [(&str, Ask); 4] = [
+    ("/api/v1/reload", Ask::Reload),
+    ("/api/v1/reopen", Ask::Reopen),
+    ("/api/v1/stop", Ask::Stop),
+    ("/api/v1/quit", Ask::Quit),
+];
+
+/// More than any request has to say.
+const LONGEST: usize = 64 << 10;
+
+/// Who asks, and of whom.
+pub(super) struct Api {
+    pub(super) reloader: Arc<Reloader>,
+    pub(super) requests: mpsc::UnboundedSender<Request>,
+    /// The user at the other end of the socket.
+    pub(super) user: String,
+}
+
+impl Ask {
+    /// The request that asks for it: method, target and body.
+    pub(super) fn to_request(&self) -> (Method, String, Bytes) {
+        if let Some((path, _)) = VERBS.iter().find(|(_, verb)| verb == self) {
+            return (Method::POST, (*path).to_owned(), Bytes::new());
+        }
+        match self {
+            Self::Order {
+                pool,
+                server,
+                change,
+            } => {
+                let escape = |name| utf8_percent_encode(name, NON_ALPHANUMERIC);
+                let path = format!("{POOLS}{}{SERVERS}{}", escape(pool), escape(server));
+                // A structure of texts and numbers is always JSON.
+                let body = serde_json::to_vec(change).unwrap_or_default();
+                (Method::PATCH, path, body.into())
+            }
+            _ => (Method::GET, STATUS.to_owned(), Bytes::new()),
+        }
+    }
+}
+
+impl Reply {
+    fn new(status: StatusCode, text: impl Into<String>) -> Self {
+        Self {
+            status,
+            text: text.into(),
+        }
+    }
+
+    fn json(value: &impl Serialize) -> Self {
+        match serde_json::to_string_pretty(value) {
+            Ok(text) => Self::new(StatusCode::OK, text + "\n"),
+            Err(error) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        }
+    }
+
+    pub(super) fn render(self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::new(Bytes::from(self.text)));
+        *response.status_mut() = self.status;
+        response
+    }
+}
+
+impl Api {
+    /// Answers `request`.
+    pub(super) async fn answer(&self, request: HttpRequest<Incoming>) -> Reply {
+        let path = request.uri().path().to_owned();
+        let method = request.method().clone();
+        if path == STATE {
+            let is_ending = self.reloader.is_ending();
+            return Reply::new(StatusCode::OK, if is_ending { ENDING } else { "serving\n" });
+        }
+        if path == STATUS {
+            return match method {
+                Method::GET => Reply::json(&Status {
+                    pools: self.reloader.status(),
+                }),
+                _ => use_method("GET"),
+            };
+        }
+        if let Some((pool, server)) = server_of(&path) {
+            return match method {
+                Method::PATCH => self.change(&pool, &server, request.into_body()).await,
+                _ => use_method("PATCH"),
+            };
+        }
+        match VERBS.iter().find(|(verb, _)| *verb == path) {
+            Some(_) if method != Method::POST => use_method("POST"),
+            Some((_, ask)) => self.obey(ask).await,
+            None => Reply::new(StatusCode::NOT_FOUND, "no such request\n"),
+        }
+    }
+
+    async fn obey(&self, ask: &Ask) -> Reply {
+        match ask {
+            Ask::Reload => self.reload().await,
+            Ask::Reopen => match self.reloader.reopen_log().await {
+                Ok(()) => Reply::new(StatusCode::OK, "access log reopened\n"),
+                Err(error) => Reply::new(
+                    StatusCode::CONFLICT,
+                    format!("{error}; lines go on to the old file\n"),
+                ),
+            },
+            Ask::Stop => self.hand_on(Request::Stop),
+            _ => self.hand_on(Request::Quit),
+        }
+    }
+
+    async fn reload(&self) -> Reply {
+        let error = match self.reloader.reload().await {
+            Ok(warnings) => return Reply::new(StatusCode::OK, format!("{warnings}reloaded\n")),
+            Err(error) => error,
+        };
+        let text = error.to_string();
+        tracing::error!(
+            "reload failed, nothing is changed: {}",
+            text.lines().next().unwrap_or_default()
+        );
+        let status = match error {
+            ReloadError::Faulty(_)
+            | ReloadError::Unreadable { .. }
+            | ReloadError::Expired { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            ReloadError::Refused(_) => StatusCode::CONFLICT,
+        };
+        Reply::new(
+            status,
+            format!("{text}\nreload failed, nothing is changed\n"),
+        )
+    }
+
+    fn hand_on(&self, request: Request) -> Reply {
+        match self.requests.send(request) {
+            Ok(()) => Reply::new(StatusCode::OK, "stopping\n"),
+            Err(_) => Reply::new(StatusCode::SERVICE_UNAVAILABLE, "ended already\n"),
+        }
+    }
+
+    /// Changes what `server` of `pool` is there for, as `body` says.
+    async fn change(&self, pool: &str, server: &str, body: Incoming) -> Reply {
+        let bad = |why: String| Reply::new(StatusCode::BAD_REQUEST, format!("{why}\n"));
+        let body = match Limited::new(body, LONGEST).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) => return bad(error.to_string()),
+        };
+        let change: Change = match serde_json::from_slice(&body) {
+            Ok(change) => change,
+            Err(error) => return bad(error.to_string()),
+        };
+        let Some(duty) = Duty::named(&change.state) else {
+            return bad(format!("{} is not up, drain or down", change.state));
+        };
+        if change.deadline_seconds.is_some() && duty != Duty::Drain {
+            return bad("a deadline is for drain".to_owned());
+        }
+        let wish = Wish {
+            pool: pool.to_owned(),
+            server: server.to_owned(),
+            duty,
+            deadline: change.deadline_seconds.map(Duration::from_secs),
+            closes: change.close,
+            by: match change.by.filter(|by| *by != self.user && is_name(by)) {
+                Some(by) => format!("{by} ({})", self.user),
+                None => self.user.clone(),
+            },
+        };
+        let ordered: Result<Vec<ServerStatus>, OrderError> = self.reloader.order(&wish);
+        match ordered {
+            Ok(servers) => Reply::json(&servers),
+            Err(error) => Reply::new(StatusCode::NOT_FOUND, format!("{error}\n")),
+        }
+    }
+}
+
+/// Pool and server of `/api/v1/pools/POOL/servers/SERVER`.
+fn server_of(path: &str) -> Option<(String, String)> {
+    let (pool, server) = path.strip_prefix(POOLS)?.split_once(SERVERS)?;
+    let plain = |name| percent_decode_str(name).decode_utf8_lossy().into_owned();
+    Some((plain(pool), plain(server)))
+}
+
+fn use_method(method: &str) -> Reply {
+    Reply::new(StatusCode::METHOD_NOT_ALLOWED, format!("use {method}\n"))
+}
+
+/// Whether logs and terminals can show it as it is.
+fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .chars()
+            .all(|c| c.is_alphanumeric() || "-_.@".contains(c))
+}

@@ -1,0 +1,156 @@
+//! An operator's orders for the servers of a pool.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::{
+    duty::{Duty, Order},
+    member::Member,
+    peer::Peer,
+    peer_set::PeerSet,
+    pool::Pool,
+    status::ServerStatus,
+};
+
+/// A server that is not there.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("pool {pool} has no server {server}; it has {}", known.join(", "))]
+pub struct NoSuchServer {
+    /// The pool.
+    pub pool: String,
+    /// What was asked for.
+    pub server: String,
+    /// What there is.
+    pub known: Vec<String>,
+}
+
+/// An order as it is kept for the next start.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct StandingOrder {
+    /// The server, as the file calls it.
+    pub server: String,
+    /// The order.
+    pub order: Order,
+}
+
+impl Pool {
+    /// Gives `order` for `server`, which is called as the file calls it, or by its address. Where a name stands for
+    /// several addresses, it is for all of them. Gives what is to be told of each.
+    ///
+    /// # Errors
+    /// There is no such server.
+    pub fn order(
+        &self,
+        server: &str,
+        order: &Order,
+        now: Instant,
+    ) -> Result<Vec<ServerStatus>, NoSuchServer> {
+        let set = self.set.load();
+        let meant: Vec<_> = set.places().filter(|(_, m)| is_called(m, server)).collect();
+        if meant.is_empty() {
+            return Err(NoSuchServer {
+                pool: self.name().to_owned(),
+                server: server.to_owned(),
+                known: set.labels().into_iter().map(str::to_owned).collect(),
+            });
+        }
+        for (_, member) in &meant {
+            give(member, order, now);
+        }
+        set.reconsider();
+        self.room_has_come();
+        let status = |(place, member): (_, &Member)| {
+            ServerStatus::new(member, &set, PeerSet::is_backup(place), now)
+        };
+        Ok(meant.into_iter().map(status).collect())
+    }
+
+    /// The time of `order` for `server` has passed, if it still stands: it goes down, and what is left there ends. Says
+    /// whether anything is to end.
+    pub fn end_of_drain(&self, server: &str, order: &Order) -> bool {
+        let set = self.set.load();
+        let mut is_any = false;
+        for member in set.members().filter(|member| is_called(member, server)) {
+            let peer = &member.peer;
+            if peer.orders.order().as_ref() != Some(order) {
+                continue;
+            }
+            tracing::info!(
+                "pool {}: server {} is down: its time to drain is over, with {} in flight",
+                self.name(),
+                peer.label(),
+                peer.in_flight()
+            );
+            peer.orders.give(Some(Order {
+                duty: Duty::Down,
+                deadline: None,
+                ..order.clone()
+            }));
+            peer.close_tunnels();
+            is_any = true;
+        }
+        set.reconsider();
+        is_any
+    }
+
+    /// Has tunnels to `server` end that there are now.
+    pub fn close_tunnels(&self, server: &str) {
+        let set = self.set.load();
+        let meant = set.members().filter(|member| is_called(member, server));
+        meant.for_each(|member| member.peer.close_tunnels());
+    }
+
+    /// The orders that stand for its servers.
+    pub fn orders(&self) -> Vec<StandingOrder> {
+        let set = self.set.load();
+        let standing = |member: &Member| {
+            Some(StandingOrder {
+                server: member.peer.label().to_string(),
+                order: member.peer.orders.order()?,
+            })
+        };
+        set.members().filter_map(standing).collect()
+    }
+}
+
+fn give(member: &Member, order: &Order, now: Instant) {
+    let peer: &Arc<Peer> = &member.peer;
+    let before = member.duty();
+    let is_the_file_s = order.duty == Duty::Up && member.duty_by_file() == Duty::Up;
+    peer.orders.give((!is_the_file_s).then(|| order.clone()));
+    if order.duty == Duty::Up {
+        peer.health.forgive(before == Duty::Down);
+        if before != Duty::Up {
+            peer.health.warm_up(now);
+        }
+        peer.check_now.notify_one();
+    }
+}
+
+/// Whether an operator who says `name` means `member`.
+fn is_called(member: &Member, name: &str) -> bool {
+    let peer = &member.peer;
+    let mut names = [
+        member.authority.as_ref(),
+        peer.label().as_ref(),
+        member.route.as_deref().unwrap_or_default(),
+    ]
+    .into_iter();
+    names.any(|known| known.eq_ignore_ascii_case(name)) || peer.address().to_string() == name
+}
+
+/// An order of an operator's, given now.
+impl Order {
+    /// That a server be there for what `duty` says, by the word of `by`.
+    pub fn new(duty: Duty, by: String, deadline: Option<Instant>) -> Self {
+        Self {
+            duty,
+            by,
+            // To the second, as it is read.
+            at: Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default(),
+            deadline,
+        }
+    }
+}
