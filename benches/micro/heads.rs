@@ -72,8 +72,8 @@ fn bench(
     let pool = Pool::new(config.pools[0].clone(), &Resolver::default(), None);
     let pool = Arc::new(pool.expect("a pool without TLS"));
     let pools = HashMap::from([("p".to_owned(), pool)]);
-    let site =
-        Site::new(&config.listeners[0], &config.routes, &pools, None).expect("a site without TLS");
+    let site = Site::new(&config.listeners[0], &config.routes, &pools, None, None)
+        .expect("a site without TLS");
     let log = AccessLog::start(AccessSink::off()).expect("a thread can be started");
     let shared = Shared::new(AccessWriter::new(log), Default::default());
     let context = Context::new(Box::new(Nothing), shared);

@@ -38,6 +38,7 @@ fn picks(bencher: Bencher<'_, '_>, pool: &Pool) {
             hash_key: b"user-4711",
             session: None,
             tried: &[],
+            avoided: &[],
         };
         drop(pool.pick(&context).expect("all are alive"));
     };

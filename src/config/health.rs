@@ -125,7 +125,7 @@ impl HealthCheck {
         let send_proxy = section.get("send_proxy");
         let health = Self {
             interval,
-            fast: duration("fast").unwrap_or(interval.min(Duration::from_secs(1))),
+            fast: duration("fast").unwrap_or_else(|| interval.min(Duration::from_secs(1))),
             timeout: duration("timeout").unwrap_or(Duration::from_secs(2)),
             rise: count("rise").unwrap_or(2),
             fall: count("fall").unwrap_or(3),

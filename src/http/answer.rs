@@ -85,7 +85,7 @@ impl<'a> Answer<'a> {
         let status = error.status();
         let text = Self {
             retry_after: error.retry_after(),
-            closes: error.is_client_fault(),
+            closes: error.closes(),
             ..Self::text(status, plain_body(status, error.detail()))
         };
         match route.and_then(|route| route.error_page(status)) {

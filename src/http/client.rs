@@ -15,7 +15,7 @@ use super::{
     h2::{Incoming, Outgoing},
     switch::Switched,
 };
-use crate::net::{Buffer, BufferPool, BufferSize, Stream, Timer};
+use crate::net::{Buffer, BufferPool, BufferSize, Place, Stream, Timer};
 
 /// The client of one exchange.
 pub(super) enum Client<'c> {
@@ -31,6 +31,8 @@ pub(super) struct Http1Client {
     pub(super) input: Buffer,
     /// For everything that is waited for while it is served: its bytes, room for ours, the peer.
     pub(super) timer: Timer,
+    /// Its place at its listener, until a tunnel takes that over.
+    pub(super) place: Option<Place>,
 }
 
 /// A client's stream: one request and its response.
@@ -116,6 +118,7 @@ impl Client<'_> {
                 stream,
                 input,
                 timer,
+                ..
             }) => {
                 let stream = &*stream;
                 let source = BodySource::Http1 { stream, input };
@@ -173,12 +176,18 @@ impl Client<'_> {
 }
 
 impl Http1Client {
-    pub(super) fn new(stream: Stream, timer: Timer) -> Self {
+    pub(super) fn new(stream: Stream, timer: Timer, place: Place) -> Self {
         Self {
             stream,
             input: Buffer::default(),
             timer,
+            place: Some(place),
         }
+    }
+
+    /// Whether its listener has one too many with it.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.place.as_ref().is_some_and(Place::is_crowded)
     }
 }
 

@@ -9,6 +9,8 @@ enum Side {
     Client,
     /// No peer gave an answer.
     Peer,
+    /// There are too many clients.
+    Crowd,
 }
 
 /// A request that lbd answers itself because something is wrong.
@@ -64,14 +66,23 @@ impl HttpError {
         }
     }
 
+    /// The client's connection is one too many.
+    pub(super) fn crowded() -> Self {
+        Self {
+            side: Side::Crowd,
+            retry_after: Some(1),
+            ..Self::peer(StatusCode::SERVICE_UNAVAILABLE, "too many connections")
+        }
+    }
+
     /// The status that the client is sent.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// Whether the client's own bytes are at fault, so that nothing after them can be trusted.
-    pub(super) fn is_client_fault(&self) -> bool {
-        self.side == Side::Client
+    /// Whether the connection ends with it: nothing that follows the client's own fault can be trusted.
+    pub(super) fn closes(&self) -> bool {
+        matches!(self.side, Side::Client | Side::Crowd)
     }
 
     pub(super) fn detail(&self) -> Option<&str> {

@@ -38,6 +38,8 @@ pub(super) struct Exchange<'c> {
     pub(super) client: ClientSeen,
     /// Who the client has proved to be.
     pub(super) identity: Option<&'c ClientIdentity>,
+    /// Whether its listener has one connection too many with its client's.
+    pub(super) is_crowded: bool,
     request_id: RequestId,
     pub(super) times: Times,
     /// Whether an answer has no body because of the method.
@@ -173,6 +175,7 @@ impl<'c> Exchange<'c> {
             body: Decoder::new(Framing::None),
             client,
             identity: None,
+            is_crowded: false,
             request_id: RequestId::Sent,
             times: Times {
                 started,

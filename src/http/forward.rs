@@ -1,8 +1,6 @@
 //! The only loop: pick a peer, connect, send, judge; and again only if the failure, the method and
 //! the budget allow.
 
-use std::borrow::Cow;
-
 use http::StatusCode;
 use tokio::time::Instant;
 
@@ -14,16 +12,12 @@ use super::{
     grpc,
     message::{RequestHead, ResponseHead},
     path::Path,
-    session::{learn, session_of},
+    search::Search,
     site::{Forward, Route},
     upload::Upload,
-    variables::write_template,
     watch::unless_gone,
 };
-use crate::{
-    config::Balance,
-    upstream::{FailureKind, Lease, NoLivePeer, PeerId, PickContext, TrySoFar},
-};
+use crate::upstream::{FailureKind, Lease, NoLivePeer, TrySoFar};
 
 /// How often a request is offered again to peers that are all too busy to look at it.
 const MOST_REFUSALS: usize = 4;
@@ -40,7 +34,7 @@ pub(super) struct Forwarding<'f, 'k, 'c> {
     pub(super) offer: Option<Vec<u8>>,
 }
 
-impl<'f> Forwarding<'f, '_, '_> {
+impl Forwarding<'_, '_, '_> {
     /// Forwards the request and relays the response.
     ///
     /// # Errors
@@ -89,10 +83,9 @@ impl<'f> Forwarding<'f, '_, '_> {
         &mut self,
         upload: &mut Upload<'_>,
     ) -> Result<Option<(Answered, Lease)>, HttpError> {
-        let keys = self.keys();
-        let mut tried: Vec<PeerId> = Vec::new();
+        let mut search = Search::new(self.forward, self.exchange, self.request);
         let mut now = self.exchange.times.arrived;
-        let mut lease = match self.pick_in_turn(&keys, now).await {
+        let mut lease = match self.first(&search, now).await {
             Some(picked) => picked.map_err(no_live_peer)?,
             None => return Ok(None),
         };
@@ -101,24 +94,21 @@ impl<'f> Forwarding<'f, '_, '_> {
             self.exchange.begin_attempt(lease.peer(), now);
             let outcome = self.try_peer(&lease, upload, now).await;
             now = Instant::now();
-            let policy = &self.forward.retry;
-            let method = &self.request.method;
+            let so_far = self.so_far(&search, now, upload);
             match outcome {
                 Ok(answered) => {
-                    let status = answered.response.status;
-                    self.exchange.answered(status, now);
-                    if !self.is_turned_away(&answered, self.so_far(&tried, now, upload)) {
+                    self.exchange.answered(answered.response.status, now);
+                    let is_turned_away = self.is_turned_away(&answered, so_far);
+                    let next = match is_turned_away {
+                        true => self.turn_away(&mut search, &lease, &answered, now),
+                        false => None,
+                    };
+                    let Some(next) = next else {
                         lease.succeeded(now);
-                        self.bind(&keys, &lease, &answered, now);
-                        return Ok(Some((answered, lease)));
-                    }
-                    tried.push(lease.peer().id());
-                    let Ok(next) = self.pick(&keys, &tried, now) else {
-                        lease.succeeded(now);
-                        self.bind(&keys, &lease, &answered, now);
+                        search.found(&lease, &answered.response, now);
                         return Ok(Some((answered, lease)));
                     };
-                    turned_away(&mut lease, &answered.response, now);
+                    self.blame(&mut lease, &answered.response, now);
                     self.exchange.end_attempt(None, now);
                     lease = next;
                 }
@@ -128,17 +118,18 @@ impl<'f> Forwarding<'f, '_, '_> {
                     }
                     self.exchange.end_attempt(Some(failure.reason), now);
                     let give_up = HttpError::peer(failure.status(), failure.reason);
-                    let so_far = self.so_far(&tried, now, upload);
-                    if heard == Heard::PassedOn || !policy.allows(&failure, method, so_far) {
+                    let policy = &self.forward.retry;
+                    let may_go_on = policy.allows(&failure, &self.request.method, so_far);
+                    if heard == Heard::PassedOn || !may_go_on {
                         return Err(give_up);
                     }
-                    tried.push(lease.peer().id());
-                    if let Ok(next) = self.pick(&keys, &tried, now) {
+                    search.tried(lease.peer());
+                    if let Some(next) = self.next(&search, now) {
                         lease = next;
                     } else if failure.kind == FailureKind::Refused && refusals < MOST_REFUSALS {
                         // All are busy, and one of them will have room in a moment.
                         refusals += 1;
-                        lease = self.pick(&keys, &[], now).map_err(|_| give_up)?;
+                        lease = search.again(now).map_err(|_| give_up)?;
                     } else {
                         return Err(give_up);
                     }
@@ -146,6 +137,52 @@ impl<'f> Forwarding<'f, '_, '_> {
                 Err(TryError::Client(error)) => return Err(error),
                 Err(TryError::Gone) => return Ok(None),
             }
+        }
+    }
+
+    /// The first peer; `None` if the client leaves before there is room.
+    async fn first(&self, search: &Search<'_>, now: Instant) -> Option<Result<Lease, NoLivePeer>> {
+        if self.forward.pool.config().queue.is_none() {
+            return Some(search.first(now));
+        }
+        let picking = search.first_in_turn(now, self.client.timer());
+        let picking = unless_gone(self.client, now, async { Ok(picking.await) });
+        Box::pin(picking).await.ok()
+    }
+
+    /// The next peer, if there is one and the pool's budget has room for another try.
+    fn next(&self, search: &Search<'_>, now: Instant) -> Option<Lease> {
+        let next = search.next(now).ok()?;
+        self.forward.pool.allows_retry(now).then_some(next)
+    }
+
+    /// The next peer, for an answer that is thrown away; `None` if there is none, so that it is not.
+    fn turn_away(
+        &self,
+        search: &mut Search<'_>,
+        lease: &Lease,
+        answered: &Answered,
+        now: Instant,
+    ) -> Option<Lease> {
+        search.tried(lease.peer());
+        if self.is_about_route(&answered.response) {
+            search.lacks(lease.peer());
+        }
+        self.next(search, now)
+    }
+
+    fn is_about_route(&self, response: &ResponseHead) -> bool {
+        !grpc::is_unavailable(response) && self.forward.retry.is_about_route(response.status)
+    }
+
+    /// A listed status is a failure of the peer, except those that are about what was asked for.
+    fn blame(&self, lease: &mut Lease, response: &ResponseHead, now: Instant) {
+        if grpc::is_unavailable(response) {
+            lease.failed_because(now, "answered grpc-status 14");
+        } else if self.is_about_route(response) {
+            lease.succeeded(now);
+        } else {
+            lease.failed_because(now, &format!("answered {}", response.status.as_u16()));
         }
     }
 
@@ -158,82 +195,12 @@ impl<'f> Forwarding<'f, '_, '_> {
         policy.lists(answered.response.status) && policy.turns_away(&self.request.method, so_far)
     }
 
-    fn so_far(&self, tried: &[PeerId], now: Instant, upload: &Upload<'_>) -> TrySoFar {
+    fn so_far(&self, search: &Search<'_>, now: Instant, upload: &Upload<'_>) -> TrySoFar {
         TrySoFar {
-            tries: tried.len() + 1,
+            tries: search.tries() + 1,
             elapsed: now.duration_since(self.exchange.times.started),
             replayable: upload.is_replayable(),
         }
-    }
-
-    /// What the pool goes by for the request.
-    fn keys(&self) -> Keys<'f> {
-        let mut hash = Vec::new();
-        let config = self.forward.pool.config();
-        if let Balance::Hash { key, .. } = &config.balance {
-            write_template(&mut hash, key, self.exchange);
-        }
-        let sticky = config.sticky.as_ref();
-        let session = sticky.and_then(|sticky| session_of(sticky, self.exchange, self.request));
-        Keys { hash, session }
-    }
-
-    /// The client stays with the server that has answered it, if that is how the pool learns.
-    fn bind(&self, keys: &Keys<'_>, lease: &Lease, answered: &Answered, now: Instant) {
-        let session = keys.session.as_deref();
-        learn(&self.forward.pool, session, lease, &answered.response, now);
-    }
-
-    /// The first peer; `None` if the client leaves before there is room.
-    async fn pick_in_turn(
-        &mut self,
-        keys: &Keys<'_>,
-        now: Instant,
-    ) -> Option<Result<Lease, NoLivePeer>> {
-        let context = self.context(keys, &[], now);
-        let pool = &self.forward.pool;
-        if pool.config().queue.is_none() {
-            return Some(pool.pick(&context));
-        }
-        let picking = pool.pick_in_turn(&context, self.client.timer());
-        let picking = unless_gone(self.client, now, async { Ok(picking.await) });
-        Box::pin(picking).await.ok()
-    }
-
-    fn pick(&self, keys: &Keys<'_>, tried: &[PeerId], now: Instant) -> Result<Lease, NoLivePeer> {
-        self.forward.pool.pick(&self.context(keys, tried, now))
-    }
-
-    fn context<'k>(
-        &self,
-        keys: &'k Keys<'_>,
-        tried: &'k [PeerId],
-        now: Instant,
-    ) -> PickContext<'k> {
-        PickContext {
-            now,
-            client: self.exchange.client.address,
-            hash_key: &keys.hash,
-            session: keys.session.as_deref(),
-            tried,
-        }
-    }
-}
-
-/// What a pool goes by for one request.
-struct Keys<'r> {
-    hash: Vec<u8>,
-    session: Option<Cow<'r, [u8]>>,
-}
-
-/// A listed status is a failure of the peer, except those that are about the request (nginx's rule).
-fn turned_away(lease: &mut Lease, response: &ResponseHead, now: Instant) {
-    match response.status.as_u16() {
-        _ if grpc::is_unavailable(response) => {
-            lease.failed_because(now, "answered grpc-status 14");
-        }
-        403 | 404 | 429 => lease.succeeded(now),
-        status => lease.failed_because(now, &format!("answered {status}")),
     }
 }
 

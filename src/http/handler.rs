@@ -28,6 +28,11 @@ pub(super) async fn handle<'c>(
     exchange: &mut Exchange<'c>,
     request: &RequestHead,
 ) -> After {
+    if exchange.is_crowded {
+        return Answer::error(&HttpError::crowded(), Some(request), None)
+            .send(client, exchange, None)
+            .await;
+    }
     let path = match normalise(request) {
         Ok(path) => path,
         Err(error) => {

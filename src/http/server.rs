@@ -78,10 +78,11 @@ impl ClientConnection {
         arrival: &Rc<Arrival>,
     ) -> Option<Self> {
         let site = context.sites.site(arrival.listener)?;
+        let place = site.gate.enter(arrival.listener)?;
         context.shared.drain.enter();
         Some(Self {
             context: Rc::clone(context),
-            client: Http1Client::new(stream, context.shared.timers.timer()),
+            client: Http1Client::new(stream, context.shared.timers.timer(), place),
             address,
             port: arrival.port,
             arrival: Rc::clone(arrival),
@@ -116,6 +117,7 @@ impl ClientConnection {
             stream,
             input,
             timer,
+            ..
         } = &mut self.client;
         let (context, arrival, site) = (&*self.context, &*self.arrival, &*self.site);
         let mut opening = Opening {
@@ -181,6 +183,8 @@ impl ClientConnection {
                 arrival: Rc::clone(&self.arrival),
                 is_https: self.is_https,
                 identity: self.identity.take(),
+                is_crowded: self.client.is_crowded(),
+                was_asked: Cell::new(false),
                 open: Cell::new(0),
                 idle_since: Cell::new(Instant::now()),
             }),
@@ -292,6 +296,7 @@ impl ClientConnection {
                 let times = Times { started, arrived };
                 let mut exchange = Exchange::new(context, site, seen, &request, times);
                 exchange.identity = identity.as_deref();
+                exchange.is_crowded = client.is_crowded();
                 handle(&mut Client::Http1(client), &mut exchange, &request).await
             }
             Err(NoHead::Broken) => {

@@ -2,13 +2,13 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::router::Router;
+use super::{lacking::Lacking, router::Router};
 use crate::{
     config::{
         self, ClientTimeouts, ErrorPage, HeaderEdits, ListenerTls, PeerTimeouts, Template,
         TrustedProxies,
     },
-    net::TlsServer,
+    net::{Gate, TlsServer},
     telemetry::LineFormat,
     upstream::{Pool, RetryPolicy},
 };
@@ -26,6 +26,8 @@ pub struct Site {
     /// Clients speak TLS.
     pub(super) tls: Option<TlsServer>,
     admission: Option<ListenerTls>,
+    /// What each connection comes through.
+    pub(super) gate: Gate,
     /// Whether they may speak HTTP/2 without it, and how many requests they may have open then or inside it.
     pub(super) h2c: bool,
     pub(super) max_streams: u32,
@@ -68,10 +70,13 @@ pub(super) struct Forward {
     pub(super) retry: RetryPolicy,
     pub(super) timeouts: PeerTimeouts,
     pub(super) replace_prefix: Option<String>,
+    /// Servers that lately did not have what the route is for.
+    pub(super) lacking: Lacking,
 }
 
 impl Site {
-    /// What `listener` serves of `routes`; `pools` must have every pool that those name.
+    /// What `listener` serves of `routes`; `pools` must have every pool that those name. `previous` is what was there
+    /// before.
     ///
     /// # Errors
     /// Its TLS is of no use.
@@ -80,6 +85,7 @@ impl Site {
         routes: &[config::Route],
         pools: &HashMap<String, Arc<Pool>>,
         access: Option<LineFormat>,
+        previous: Option<&Self>,
     ) -> Result<Self, rustls::Error> {
         let mut router = Router::new();
         for route in routes.iter().filter(|route| serves(listener, route)) {
@@ -100,6 +106,7 @@ impl Site {
             access,
             tls: listener.tls.as_ref().map(TlsServer::new).transpose()?,
             admission: listener.tls.clone(),
+            gate: Gate::new(listener.max_connections, previous.map(|site| &site.gate)),
             h2c: listener.h2c,
             max_streams: listener.max_streams,
             proxy_protocol: listener.proxy_protocol,
@@ -185,6 +192,7 @@ impl Action {
                     retry: RetryPolicy::new(pool.config().retry.with(&forward.retry)),
                     timeouts: pool.config().timeouts.with(forward.timeouts),
                     replace_prefix: forward.replace_prefix.clone(),
+                    lacking: Lacking::default(),
                     pool: Arc::clone(pool),
                 })
             }

@@ -18,7 +18,7 @@ use super::{
     upload::Upload,
 };
 use crate::{
-    net::{Buffer, Relay, Shared, Side, Stream},
+    net::{Buffer, Place, Relay, Shared, Side, Stream},
     telemetry::HeldRecord,
     upstream::{Lease, Tunnel},
 };
@@ -68,7 +68,8 @@ impl Forwarding<'_, '_, '_> {
             Client::Http1(client) => {
                 let shared = &self.exchange.context.shared;
                 let side = (client.stream.take(), std::mem::take(&mut client.input));
-                tokio::task::spawn_local(switched.tunnel(side, shared).run());
+                let tunnel = switched.tunnel(side, shared, client.place.take());
+                tokio::task::spawn_local(tunnel.run());
             }
             Client::Http2(client) => client.switched = Some(Box::new(switched)),
         }
@@ -96,9 +97,15 @@ pub(super) struct Switched {
 
 impl Switched {
     /// Joins the peer with the client, from which some bytes have been read.
-    pub(super) fn tunnel<C: Side>(self, client: (C, Buffer), shared: &Rc<Shared>) -> Tunnel<C> {
+    /// `place` is the client's at its listener, if it is not a connection's that others share.
+    pub(super) fn tunnel<C: Side>(
+        self,
+        client: (C, Buffer),
+        shared: &Rc<Shared>,
+        place: Option<Place>,
+    ) -> Tunnel<C> {
         let relay = Relay::new(client, self.peer, shared.timers.timer(), self.idle);
-        Tunnel::new(shared, relay, self.lease, self.line)
+        Tunnel::new(shared, relay, self.lease, place, self.line)
     }
 }
 

@@ -4,6 +4,7 @@
 // How a listening socket comes to be, and what comes out of it.
 mod datagram;
 mod defer;
+mod gate;
 mod handshake;
 mod hello;
 mod listener;
@@ -30,6 +31,7 @@ pub use self::{
     datagram::{Arrived, Batch, Datagrams, PeerDatagrams, Received, bind_datagrams},
     drain::{Drain, LAST_CHANCE},
     farewell::{Farewell, linger},
+    gate::{Gate, Place},
     handshake::{Agreed, NoTls, Opening},
     hello::Hello,
     io::Io,

@@ -7,7 +7,7 @@ use std::{
 use arc_swap::{ArcSwap, Cache};
 
 use crate::{
-    config::{AccessFormat, AccessTarget, Certificate, Config, Log, StreamProtocol},
+    config::{AccessFormat, AccessTarget, At, Certificate, Config, Log, StreamProtocol},
     http::{Site, SiteSource},
     stream::{Forwarder, ForwarderSource},
     telemetry::LineFormat,
@@ -47,7 +47,10 @@ impl Snapshot {
         let access = line_format(&config.log);
         let mut sites = Vec::new();
         for listener in &config.listeners {
-            let site = Arc::new(Site::new(listener, &config.routes, &pools, access)?);
+            let known = |bind: &At<SocketAddr>| previous?.site(bind.value);
+            let before = listener.bind.iter().find_map(known).map(AsRef::as_ref);
+            let site = Site::new(listener, &config.routes, &pools, access, before)?;
+            let site = Arc::new(site);
             sites.extend(
                 listener
                     .bind

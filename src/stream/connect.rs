@@ -73,6 +73,7 @@ impl Connecting<'_> {
             elapsed,
             replayable: true,
         };
-        self.destination.retry.allows(failure, &Method::GET, so_far)
+        let Destination { pool, retry } = self.destination;
+        retry.allows(failure, &Method::GET, so_far) && pool.allows_retry(Instant::now())
     }
 }

@@ -16,8 +16,8 @@ use super::{
 use crate::{
     config::{ProxyVersion, StreamProtocol},
     net::{
-        Buffer, Deadline, Endpoints, Extensions, Farewell, Hello, Opening, Relay, Shared, Stream,
-        Timer, linger,
+        Buffer, Deadline, Endpoints, Extensions, Farewell, Hello, Opening, Place, Relay, Shared,
+        Stream, Timer, linger,
     },
     upstream::{Lease, Tunnel},
 };
@@ -45,6 +45,8 @@ pub struct StreamConnection {
     input: Buffer,
     timer: Timer,
     client: SocketAddr,
+    /// Its place at its stream, until a tunnel takes that over.
+    place: Option<Place>,
 }
 
 /// Why nothing is passed on, in words for a log.
@@ -71,8 +73,14 @@ impl StreamConnection {
     ) -> Option<Self> {
         let forwarders = &context.forwarders;
         let forwarder = forwarders.forwarder(arrival.configured, StreamProtocol::Tcp)?;
+        let place = forwarder.gate.enter(arrival.configured)?;
+        if place.is_crowded() {
+            // There is no way to say so.
+            return None;
+        }
         context.shared.drain.enter();
         Some(Self {
+            place: Some(place),
             timer: context.shared.timers.timer(),
             shared: Rc::clone(&context.shared),
             forwarder,
@@ -106,7 +114,7 @@ impl StreamConnection {
         let peer = (peer, Buffer::default());
         let timer = shared.timers.timer();
         let relay = Relay::new(client, peer, timer, forwarder.timeouts.idle);
-        let tunnel = Tunnel::new(&shared, relay, lease, journal.take_up());
+        let tunnel = Tunnel::new(&shared, relay, lease, self.place.take(), journal.take_up());
         tokio::task::spawn_local(tunnel.run());
     }
 

@@ -16,7 +16,7 @@ use crate::{
         self, HostMatch, ProxyVersion, SniRoute, StreamProtocol, StreamTarget, StreamTimeouts,
         TrustedProxies,
     },
-    net::TlsServer,
+    net::{Gate, TlsServer},
     telemetry::LineFormat,
     upstream::{Pool, RetryPolicy},
 };
@@ -37,6 +37,8 @@ pub struct Forwarder {
     pub(super) tcp_user_timeout: Option<Duration>,
     /// Datagrams that a session expects back for each of its client's.
     pub(super) responses: Option<u32>,
+    /// What each connection comes through.
+    pub(super) gate: Gate,
     max_sessions: u32,
     /// Sessions that there are, of all workers, and over every reload.
     sessions: Arc<AtomicU32>,
@@ -70,7 +72,7 @@ pub(super) struct BySni {
 
 /// One of the sessions that a stream may have.
 #[derive(Debug)]
-pub(super) struct Place(Arc<AtomicU32>);
+pub(super) struct SessionPlace(Arc<AtomicU32>);
 
 impl Forwarder {
     /// What `stream` describes; `pools` must have every pool that it names. `previous` is what was there before.
@@ -98,6 +100,7 @@ impl Forwarder {
             timeouts: stream.timeouts,
             tcp_user_timeout: stream.tcp_user_timeout,
             responses: stream.responses,
+            gate: Gate::new(stream.max_connections, previous.map(|known| &known.gate)),
             max_sessions: stream.max_sessions,
             sessions: previous.map_or_else(Arc::default, |known| Arc::clone(&known.sessions)),
             access,
@@ -106,8 +109,8 @@ impl Forwarder {
 
     /// A place for one session more, if there is one. Anybody can make sessions, and connections need descriptors, too:
     /// all streams together have half of those that there are.
-    pub(super) fn place(&self) -> Option<Place> {
-        let place = Place(Arc::clone(&self.sessions));
+    pub(super) fn place(&self) -> Option<SessionPlace> {
+        let place = SessionPlace(Arc::clone(&self.sessions));
         let of_this = self.sessions.fetch_add(1, Ordering::Relaxed);
         let of_all = ALL_SESSIONS.fetch_add(1, Ordering::Relaxed);
         (of_this < self.max_sessions && of_all < most_sessions()).then_some(place)
@@ -124,7 +127,7 @@ fn most_sessions() -> u32 {
     })
 }
 
-impl Drop for Place {
+impl Drop for SessionPlace {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
         ALL_SESSIONS.fetch_sub(1, Ordering::Relaxed);

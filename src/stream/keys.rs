@@ -67,6 +67,7 @@ impl Keys {
             hash_key: &self.hash,
             session: self.session.as_deref(),
             tried,
+            avoided: &[],
         }
     }
 

@@ -15,7 +15,7 @@ use http::Method;
 use tokio::time::Instant;
 
 use super::{
-    forwarder::{Destination, Forwarder, Place, Target},
+    forwarder::{Destination, Forwarder, SessionPlace, Target},
     journal::Journal,
     keys::Keys,
     port::{Asker, Table},
@@ -56,7 +56,7 @@ pub(super) struct Life {
     is_obsolete: bool,
     /// Since when it is this server.
     attempt_started: Instant,
-    _place: Place,
+    _place: SessionPlace,
 }
 
 impl Life {
@@ -65,7 +65,7 @@ impl Life {
         table: &Rc<Table>,
         forwarder: &Arc<Forwarder>,
         asker: Asker,
-        place: Place,
+        place: SessionPlace,
         now: Instant,
     ) -> Option<Self> {
         let Target::Pool(destination) = &forwarder.target else {

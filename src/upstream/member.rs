@@ -94,7 +94,9 @@ impl Member {
             Duty::Drain => is_bound,
             Duty::Down => false,
         };
-        if !is_there || context.tried.contains(&self.peer.id()) {
+        let id = self.peer.id();
+        let is_avoided = context.tried.contains(&id) || !is_bound && context.avoided.contains(&id);
+        if !is_there || is_avoided {
             return Use::No;
         }
         let usable = match self.peer.health.admission(context.now, self.slow_start) {

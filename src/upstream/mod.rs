@@ -32,6 +32,7 @@ mod transport;
 mod tunnel;
 
 // What becomes of a try that failed.
+mod budget;
 mod failure;
 mod retry;
 

@@ -66,6 +66,8 @@ pub struct PickContext<'a> {
     pub session: Option<&'a [u8]>,
     /// Peers that this request has tried.
     pub tried: &'a [PeerId],
+    /// Peers that are not for this request, unless its client is bound to one: they did not have what it is for.
+    pub avoided: &'a [PeerId],
 }
 
 /// Whether a client stays with the server that was chosen.
@@ -177,7 +179,7 @@ impl PeerSet {
                     binding: Binding::Kept,
                 });
             }
-            if admission == Use::Full {
+            if admission == Use::Full || context.avoided.contains(&member.peer.id()) {
                 binding = Binding::Lent;
             }
         }

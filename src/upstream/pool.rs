@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 use super::{
+    budget::Budget,
     duty::Duty,
     health::{Judged, Patience},
     lease::Lease,
@@ -27,6 +28,8 @@ pub struct Pool {
     transport: Arc<Transport>,
     /// Where requests wait for room, if they may.
     queue: Option<(Arc<Queue>, config::Queue)>,
+    /// How many of its requests may be tried again, if that is limited.
+    budget: Option<Budget>,
     /// Whether there was a pool of this name before.
     has_predecessor: bool,
 }
@@ -71,7 +74,9 @@ impl Pool {
             sticky: Sticky::new(&config, sticky),
         });
         let line = common.queue.clone().zip(config.queue);
+        let budget = config.retry.budget;
         Ok(Self {
+            budget: budget.map(|percent| Budget::new(percent, Instant::now())),
             queue: line,
             set: ArcSwap::from_pointee(PeerSet::build(&config, resolver, &known, common)),
             config,
@@ -151,13 +156,18 @@ impl Pool {
     /// # Errors
     /// [`NoLivePeer`], which is logged when the pool goes dark, not for each request.
     pub fn pick(&self, context: &PickContext<'_>) -> Result<Lease, NoLivePeer> {
+        if let Some(budget) = &self.budget
+            && context.tried.is_empty()
+        {
+            budget.note_request(context.now);
+        }
         let set = self.set.load_full();
         if let Some(chosen) = set.pick(context) {
             return Ok(Lease::new(set, chosen, context.now));
         }
         let is_busy = set.is_busy(context);
         let retry_in = set.retry_in(context.now);
-        if context.tried.is_empty() && !is_busy {
+        if context.tried.is_empty() && context.avoided.is_empty() && !is_busy {
             set.common().light.goes_out(retry_in);
         }
         Err(NoLivePeer {
@@ -208,6 +218,12 @@ impl Pool {
         set.common().light.goes_on();
         self.room_has_come();
         false
+    }
+
+    /// Whether the pool's budget lets a request be tried again, which is counted.
+    pub fn allows_retry(&self, now: Instant) -> bool {
+        let budget = self.budget.as_ref();
+        budget.is_none_or(|budget| budget.spend(now, self.name()))
     }
 
     /// `session` belongs to `peer` from now on, if the pool learns such things.

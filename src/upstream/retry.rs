@@ -55,6 +55,21 @@ impl RetryPolicy {
         self.retry.on.statuses.contains(&status.as_u16())
     }
 
+    /// How long a server that answered so, where another did not, is passed over on the same route.
+    pub fn memory(&self) -> Duration {
+        self.retry.memory
+    }
+
+    /// Whether answers with `status` say something of what was asked for, rather than of the server: those that nginx
+    /// never counts as failures; and 503, which apps that are being published answer, if the route remembers.
+    pub fn is_about_route(&self, status: StatusCode) -> bool {
+        match status.as_u16() {
+            403 | 404 | 429 => true,
+            503 => !self.retry.memory.is_zero(),
+            _ => false,
+        }
+    }
+
     /// Whether gRPC answers that say "unavailable" are to be thrown away for another peer's.
     pub fn lists_grpc_unavailable(&self) -> bool {
         self.retry.on.grpc_unavailable

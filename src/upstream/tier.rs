@@ -65,8 +65,10 @@ impl Tier {
             client: context.client,
             hash: context.hash_key,
         };
-        let tried = self.places(context.tried);
-        let index = self.balancer.pick(keys, tried, &mut choice)?;
+        let doubtful = self
+            .places(context.tried)
+            .chain(self.places(context.avoided));
+        let index = self.balancer.pick(keys, doubtful, &mut choice)?;
         Some((index, choice.probes))
     }
 }

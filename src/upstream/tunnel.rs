@@ -11,7 +11,7 @@ use std::{
 
 use super::lease::{InFlight, Lease};
 use crate::{
-    net::{Relay, Shared, Side},
+    net::{Place, Relay, Shared, Side},
     telemetry::HeldRecord,
 };
 
@@ -20,15 +20,17 @@ pub struct Tunnel<C: Side> {
     relay: Relay<C>,
     shared: Rc<Shared>,
     line: Option<Box<HeldRecord>>,
-    place: InFlight,
+    in_flight: InFlight,
+    _place: Option<Place>,
 }
 
 impl<C: Side> Tunnel<C> {
-    /// A tunnel through `relay` to the peer that `lease` is for.
+    /// A tunnel through `relay` to the peer that `lease` is for; `place` is the client's at its listener.
     pub fn new(
         shared: &Rc<Shared>,
         relay: Relay<C>,
         lease: Lease,
+        place: Option<Place>,
         line: Option<Box<HeldRecord>>,
     ) -> Self {
         shared.drain.enter();
@@ -36,14 +38,15 @@ impl<C: Side> Tunnel<C> {
             relay,
             shared: Rc::clone(shared),
             line,
-            place: lease.stay(),
+            in_flight: lease.stay(),
+            _place: place,
         }
     }
 
     /// Moves bytes until the tunnel is over. Not an `async fn`, which would keep the tunnel twice.
     pub fn run(mut self) -> impl Future<Output = ()> {
         poll_fn(move |cx| {
-            if self.place.is_closed() {
+            if self.in_flight.is_closed() {
                 self.relay.end_now();
             }
             self.relay.poll(cx, &self.shared)

@@ -35,6 +35,9 @@ mod balancing;
 mod failover;
 mod sticky;
 
+// What a file cannot say of all that.
+mod faults;
+
 // The running server.
 mod asleep;
 mod logs;

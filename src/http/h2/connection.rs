@@ -81,6 +81,9 @@ pub(in super::super) struct H2Client {
     pub(in super::super) arrival: Rc<Arrival>,
     pub(in super::super) is_https: bool,
     pub(in super::super) identity: Option<Box<ClientIdentity>>,
+    /// Whether its listener has one connection too many with it, and whether it was asked for anything.
+    pub(in super::super) is_crowded: bool,
+    pub(in super::super) was_asked: Cell<bool>,
     /// Streams that are open, and since when there are none.
     pub(in super::super) open: Cell<usize>,
     pub(in super::super) idle_since: Cell<Instant>,
@@ -205,7 +208,8 @@ impl Life<'_> {
             .follow(self.client.arrival.listener, &mut self.site);
         let is_idle = self.is_idle();
         let idle_until = self.client.idle_since.get() + self.site.timeouts.idle;
-        let is_over = !is_served || context.shared.drain.is_draining();
+        let is_told = self.client.is_crowded && self.client.was_asked.get();
+        let is_over = !is_served || context.shared.drain.is_draining() || is_told;
         if is_over || is_idle && self.timer.poll_passed(cx, idle_until).is_ready() {
             self.connection.graceful_shutdown();
             self.ending = Ending::Graceful;
@@ -264,6 +268,7 @@ impl Life<'_> {
     fn accept(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
         let client = &self.client;
         client.open.set(client.open.get() + 1);
+        client.was_asked.set(true);
         // A request is served by what is configured when it begins; by what was, if the listener is gone since.
         let sites = &client.context.sites;
         sites.follow(client.arrival.listener, &mut self.site);
@@ -383,7 +388,7 @@ impl OpenStream {
         if let Some(switched) = client.switched {
             let body = client.output.into_inner().body?;
             let side = (StreamSide::new(client.input, body), Buffer::default());
-            return Some(switched.tunnel(side, &context.shared));
+            return Some(switched.tunnel(side, &context.shared, None));
         }
         if after == After::Reset {
             output.reset(Reason::INTERNAL_ERROR);

@@ -59,7 +59,10 @@ impl Watch {
                 continue;
             }
             let result = self.check_once().await;
-            let result = result.as_ref().map(|()| ()).map_err(String::as_str);
+            let result = match &result {
+                Ok(()) => Ok(()),
+                Err(reason) => Err(reason.as_str()),
+            };
             let patience = Patience {
                 rise: self.check.rise,
                 fall: self.check.fall,

@@ -39,6 +39,7 @@ fn pick(pool: &Arc<Pool>, now: Instant, tried: &[PeerId]) -> Result<Lease, NoLiv
         hash_key: b"",
         session: None,
         tried,
+        avoided: &[],
     })
 }
 

@@ -18,7 +18,7 @@ use crate::config;
 #[derive(Debug)]
 pub(super) enum Sticky {
     None,
-    Cookie(Tagger),
+    Cookie(Box<Tagger>),
     Route,
     Learned(Arc<Learned>),
 }
@@ -35,7 +35,9 @@ impl Sticky {
     pub(super) fn new(pool: &config::Pool, previous: Option<(&Self, &config::Pool)>) -> Self {
         match &pool.sticky {
             None => Self::None,
-            Some(config::Sticky::Cookie(cookie)) => Self::Cookie(Tagger::new(cookie, &pool.name)),
+            Some(config::Sticky::Cookie(cookie)) => {
+                Self::Cookie(Box::new(Tagger::new(cookie, &pool.name)))
+            }
             Some(config::Sticky::Route(_)) => Self::Route,
             Some(config::Sticky::Learn(learn)) => match previous {
                 Some((Self::Learned(learned), before)) if before.sticky == pool.sticky => {
