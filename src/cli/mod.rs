@@ -4,18 +4,19 @@
 
 mod check;
 mod demo;
+mod explain;
 mod run;
 mod servers;
 mod steer;
 mod table;
 mod terminal;
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{net::IpAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
 use self::servers::Manner;
-use crate::{config::parse_duration, upstream::Duty};
+use crate::{config::parse_duration, http::Question, upstream::Duty};
 
 /// The file has faults (`EX_CONFIG` of sysexits(3)).
 const EXIT_CONFIG: u8 = 78;
@@ -49,6 +50,7 @@ const EXAMPLES: &str = "Examples:
   lbd reload -c lb.toml       have the running lbd serve the file as it is now
   lbd status                  see which servers are up, and why others are not
   lbd drain app 10.0.0.1:8101 let a server's clients finish; then `lbd up app 10.0.0.1:8101`
+  lbd explain GET http://hq.company.com:8100/app_a/   say where that would go, and why
   lbd demo                    try it without writing anything
 
 Exit codes: 0 done, 78 the file has faults, 2 wrong arguments, 1 anything else.";
@@ -76,6 +78,25 @@ enum Command {
     },
     /// Show the servers of the running lbd: who is up, who is not, and why
     Status {
+        /// The running lbd's control socket, if the file does not name it
+        #[arg(long, value_name = "SOCKET")]
+        control: Option<PathBuf>,
+    },
+    /// Say what would become of a request: route, servers, headers, and the lines that they come from
+    Explain {
+        /// The method
+        method: String,
+        /// Its URL: http://host:port/path
+        url: String,
+        /// A field that it has
+        #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+        headers: Vec<String>,
+        /// Who asks
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+        client: IpAddr,
+        /// By the file alone, even if a lbd runs
+        #[arg(long)]
+        by_file: bool,
         /// The running lbd's control socket, if the file does not name it
         #[arg(long, value_name = "SOCKET")]
         control: Option<PathBuf>,
@@ -135,6 +156,22 @@ pub fn main() -> ExitCode {
         Some(Command::Check { files }) if files.is_empty() => check::check(&[cli.config]),
         Some(Command::Check { files }) => check::check(&files),
         Some(Command::Reload { control }) => steer::steer(Signal::Reload, &cli.config, control),
+        Some(Command::Explain {
+            method,
+            url,
+            headers,
+            client,
+            by_file,
+            control,
+        }) => {
+            let question = Question {
+                method,
+                url,
+                fields: headers,
+                client,
+            };
+            explain::explain(&cli.config, control, by_file, question)
+        }
         Some(Command::Status { control }) => servers::status(&cli.config, control),
         Some(Command::Drain {
             target,

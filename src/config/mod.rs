@@ -62,6 +62,8 @@ pub use self::{
 /// Everything that a file says, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// The file.
+    pub source: SourceFile,
     /// Worker threads; `None`: one for each core.
     pub workers: Option<usize>,
     /// Where `lbd reload` and its like reach the running process.
@@ -128,7 +130,7 @@ pub fn load(source: &SourceFile) -> Result<Loaded, Report> {
     let (table, syntax_errors) = DeTable::parse_recoverable(source.text());
     let faults = Faults::new(source.directory());
     let section = Section::new("the file", table.get_ref(), table.span(), &faults);
-    let mut config = read(section);
+    let mut config = read(section, source);
     // What the parser had to guess at must not be blamed on its author a second time.
     if syntax_errors.is_empty() {
         check::settle_proxy_headers(&mut config, &faults);
@@ -209,7 +211,7 @@ fn syntax_fault(error: &toml::de::Error) -> Diagnostic {
     fault.help(help)
 }
 
-fn read(section: Section<'_>) -> Config {
+fn read(section: Section<'_>, source: &SourceFile) -> Config {
     let entries = |key| {
         section
             .get(key)
@@ -226,6 +228,7 @@ fn read(section: Section<'_>) -> Config {
         .unwrap_or(Duration::from_secs(30));
     let https = action::to_https(&listeners);
     let config = Config {
+        source: source.clone(),
         workers: section.get("workers").and_then(|v| read_workers(&v)),
         control: read_control(&section),
         pid: read_pid(&section),

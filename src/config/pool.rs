@@ -18,6 +18,8 @@ use super::{
 pub struct Pool {
     /// The name that routes use.
     pub name: At<String>,
+    /// The keys that the file gives it, and where.
+    pub keys: Vec<At<String>>,
     /// Its servers, in the file's order.
     pub servers: Vec<ServerSpec>,
     /// How a server is chosen.
@@ -174,6 +176,7 @@ impl Pool {
             health: section.get("health").and_then(|v| HealthCheck::read(&v)),
             max_out: section.get("max_out").and_then(|v| v.percent()),
             queue: section.get("queue").and_then(|v| Queue::read(&v)),
+            keys: section.keys(),
             name,
         };
         section.not_yet("discovery");

@@ -114,6 +114,13 @@ impl<'a> Section<'a> {
             .collect()
     }
 
+    /// The keys that stand in it, and where.
+    pub(super) fn keys(&self) -> Vec<At<String>> {
+        let keys = self.table.iter();
+        keys.map(|(key, _)| At::new(key.get_ref().to_string(), key.span()))
+            .collect()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.table.is_empty()
     }

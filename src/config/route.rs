@@ -17,6 +17,8 @@ use super::{
 pub struct Route {
     /// The paths that it is for.
     pub path: At<PathMatch>,
+    /// The keys that the file gives it, and where.
+    pub keys: Vec<At<String>>,
     /// The hosts that it is for; empty: every host.
     pub hosts: Vec<At<HostMatch>>,
     /// Names of the listeners that it is for; empty: every listener.
@@ -145,8 +147,10 @@ impl Route {
             .get("error_pages")
             .map(|v| read_error_pages(&v))
             .unwrap_or_default();
+        let keys = section.keys();
         section.finish();
         Some(Self {
+            keys,
             path: path?,
             action: action?,
             hosts,

@@ -9,11 +9,12 @@ use http::{Method, Request as HttpRequest, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::sync::mpsc;
 
 use super::Request;
 use crate::{
+    http::Question,
     server::{OrderError, ReloadError, Reloader, Wish},
     upstream::{Duty, PoolStatus, ServerStatus},
 };
@@ -41,6 +42,8 @@ pub enum Ask {
     Quit,
     /// What there is to tell: [`Status`], as JSON.
     Status,
+    /// What would become of a request.
+    Explain(Question),
     /// Change what a server is there for; the answer is [`ServerStatus`] for each, as JSON.
     Order {
         /// The pool.
@@ -81,6 +84,7 @@ pub(super) const STATE: &str = "/api/v1/state";
 pub(super) const ENDING: &str = "ending\n";
 
 const STATUS: &str = "/api/v1/status";
+const EXPLAIN: &str = "/api/v1/explain";
 const POOLS: &str = "/api/v1/pools/";
 const SERVERS: &str = "/servers/";
 const VERBS: [(&str, Ask); 4] = [
@@ -118,6 +122,11 @@ impl Ask {
                 // A structure of texts and numbers is always JSON.
                 let body = serde_json::to_vec(change).unwrap_or_default();
                 (Method::PATCH, path, body.into())
+            }
+            Self::Explain(question) => {
+                // As above.
+                let body = serde_json::to_vec(question).unwrap_or_default();
+                (Method::POST, EXPLAIN.to_owned(), body.into())
             }
             _ => (Method::GET, STATUS.to_owned(), Bytes::new()),
         }
@@ -161,6 +170,12 @@ impl Api {
                     pools: self.reloader.status(),
                 }),
                 _ => use_method("GET"),
+            };
+        }
+        if path == EXPLAIN {
+            return match method {
+                Method::POST => self.explain(request.into_body()).await,
+                _ => use_method("POST"),
             };
         }
         if let Some((pool, server)) = server_of(&path) {
@@ -220,22 +235,28 @@ impl Api {
         }
     }
 
+    async fn explain(&self, body: Incoming) -> Reply {
+        let question = match read(body).await {
+            Ok(question) => question,
+            Err(reply) => return reply,
+        };
+        match self.reloader.explain(&question).await {
+            Ok(text) => Reply::new(StatusCode::OK, text),
+            Err(why) => bad(&why),
+        }
+    }
+
     /// Changes what `server` of `pool` is there for, as `body` says.
     async fn change(&self, pool: &str, server: &str, body: Incoming) -> Reply {
-        let bad = |why: String| Reply::new(StatusCode::BAD_REQUEST, format!("{why}\n"));
-        let body = match Limited::new(body, LONGEST).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) => return bad(error.to_string()),
-        };
-        let change: Change = match serde_json::from_slice(&body) {
+        let change: Change = match read(body).await {
             Ok(change) => change,
-            Err(error) => return bad(error.to_string()),
+            Err(reply) => return reply,
         };
         let Some(duty) = Duty::named(&change.state) else {
-            return bad(format!("{} is not up, drain or down", change.state));
+            return bad(&format!("{} is not up, drain or down", change.state));
         };
         if change.deadline_seconds.is_some() && duty != Duty::Drain {
-            return bad("a deadline is for drain".to_owned());
+            return bad("a deadline is for drain");
         }
         let wish = Wish {
             pool: pool.to_owned(),
@@ -254,6 +275,17 @@ impl Api {
             Err(error) => Reply::new(StatusCode::NOT_FOUND, format!("{error}\n")),
         }
     }
+}
+
+/// What `body` says, in JSON.
+async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, Reply> {
+    let body = Limited::new(body, LONGEST).collect().await;
+    let body = body.map_err(|error| bad(&error.to_string()))?.to_bytes();
+    serde_json::from_slice(&body).map_err(|error| bad(&error.to_string()))
+}
+
+fn bad(why: &str) -> Reply {
+    Reply::new(StatusCode::BAD_REQUEST, format!("{why}\n"))
 }
 
 /// Pool and server of `/api/v1/pools/POOL/servers/SERVER`.

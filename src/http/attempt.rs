@@ -17,7 +17,7 @@ use super::{
     watch::unless_gone,
 };
 use crate::{
-    config::{HostSent, PeerProtocol},
+    config::PeerProtocol,
     upstream::{Connection, FailureKind, Lease, Slot, Way, connect},
 };
 
@@ -197,30 +197,13 @@ impl Forwarding<'_, '_, '_> {
 
     /// The Host that the peer gets.
     pub(super) fn host_sent<'h>(&'h self, lease: &'h Lease) -> &'h [u8] {
-        match &self.forward.pool.config().host {
-            // HTTP/1.0 may do without one, HTTP/1.1 may not.
-            HostSent::Client if self.request.host().is_empty() => lease.authority().as_bytes(),
-            HostSent::Client => self.request.host(),
-            HostSent::Server => lease.authority().as_bytes(),
-            HostSent::Literal(host) => host.as_bytes(),
-        }
+        self.forward.host_sent(self.request, lease.authority())
     }
 
-    /// The target that the peer gets: the client's own, or with its prefix replaced.
+    /// The target that the peer gets.
     fn target(&self) -> Cow<'_, [u8]> {
-        match &self.forward.replace_prefix {
-            None => Cow::Borrowed(self.request.path_and_query()),
-            Some(replacement) => {
-                let mut target = self
-                    .path
-                    .with_prefix_replaced(&self.route.path, replacement);
-                if let Some(query) = self.request.query() {
-                    target.push(b'?');
-                    target.extend_from_slice(query);
-                }
-                Cow::Owned(target)
-            }
-        }
+        self.forward
+            .target(self.request, self.path, &self.route.path)
     }
 }
 

@@ -49,6 +49,9 @@ mod h1;
 mod h2;
 mod message;
 
+// What would become of a request.
+mod explain;
+
 // What a worker lends to each of its connections.
 mod context;
 
@@ -58,6 +61,7 @@ pub mod bench;
 pub use self::{
     context::{Context, SiteSource},
     error::HttpError,
+    explain::{Question, explain},
     server::{Arrival, ClientConnection},
     site::Site,
 };

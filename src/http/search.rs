@@ -53,6 +53,11 @@ impl<'f> Search<'f> {
         }
     }
 
+    /// What the first choice depends on.
+    pub(super) fn first_context(&self, now: Instant) -> PickContext<'_> {
+        self.context(&self.lacking, now)
+    }
+
     /// How many were asked.
     pub(super) fn tries(&self) -> usize {
         self.tried.len()

@@ -1,12 +1,12 @@
 //! What one listener serves: its routes, made ready for requests.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
-use super::{lacking::Lacking, router::Router};
+use super::{lacking::Lacking, message::RequestHead, path::Path, router::Router};
 use crate::{
     config::{
-        self, ClientTimeouts, ErrorPage, HeaderEdits, ListenerTls, PeerTimeouts, Template,
-        TrustedProxies,
+        self, ClientTimeouts, ErrorPage, HeaderEdits, HostSent, ListenerTls, PeerTimeouts,
+        Template, TrustedProxies,
     },
     net::{Gate, TlsServer},
     telemetry::LineFormat,
@@ -40,6 +40,8 @@ pub struct Site {
 /// A route, made ready for requests.
 #[derive(Debug)]
 pub(super) struct Route {
+    /// Which of the file's routes it is.
+    pub(super) index: usize,
     /// The path of a prefix or an exact route; empty for a regex.
     pub(super) path: String,
     pub(super) action: Action,
@@ -74,6 +76,44 @@ pub(super) struct Forward {
     pub(super) lacking: Lacking,
 }
 
+impl Forward {
+    /// The target that a peer gets of `request`, on a route with the path `prefix`: the client's own, or with that
+    /// prefix replaced.
+    pub(super) fn target<'r>(
+        &self,
+        request: &'r RequestHead,
+        path: &Path<'_>,
+        prefix: &str,
+    ) -> Cow<'r, [u8]> {
+        match &self.replace_prefix {
+            None => Cow::Borrowed(request.path_and_query()),
+            Some(replacement) => {
+                let mut target = path.with_prefix_replaced(prefix, replacement);
+                if let Some(query) = request.query() {
+                    target.push(b'?');
+                    target.extend_from_slice(query);
+                }
+                Cow::Owned(target)
+            }
+        }
+    }
+
+    /// The Host that the peer gets that the file calls `authority`.
+    pub(super) fn host_sent<'h>(
+        &'h self,
+        request: &'h RequestHead,
+        authority: &'h str,
+    ) -> &'h [u8] {
+        match &self.pool.config().host {
+            // HTTP/1.0 may do without one, HTTP/1.1 may not.
+            HostSent::Client if request.host().is_empty() => authority.as_bytes(),
+            HostSent::Client => request.host(),
+            HostSent::Server => authority.as_bytes(),
+            HostSent::Literal(host) => host.as_bytes(),
+        }
+    }
+}
+
 impl Site {
     /// What `listener` serves of `routes`; `pools` must have every pool that those name. `previous` is what was there
     /// before.
@@ -88,8 +128,9 @@ impl Site {
         previous: Option<&Self>,
     ) -> Result<Self, rustls::Error> {
         let mut router = Router::new();
-        for route in routes.iter().filter(|route| serves(listener, route)) {
-            if let Some(ready) = Route::new(route, pools) {
+        let served = |(_, route): &(usize, &config::Route)| serves(listener, route);
+        for (index, route) in routes.iter().enumerate().filter(served) {
+            if let Some(ready) = Route::new(index, route, pools) {
                 let hosts = route.hosts.iter().map(|host| &host.value);
                 router.add(&route.path.value, hosts, &Arc::new(ready));
             }
@@ -138,8 +179,13 @@ fn serves(listener: &config::Listener, route: &config::Route) -> bool {
 
 impl Route {
     /// `None` only for a pool that is not there, which the configuration's checks exclude.
-    fn new(route: &config::Route, pools: &HashMap<String, Arc<Pool>>) -> Option<Self> {
+    fn new(
+        index: usize,
+        route: &config::Route,
+        pools: &HashMap<String, Arc<Pool>>,
+    ) -> Option<Self> {
         Some(Self {
+            index,
             path: match &route.path.value {
                 config::PathMatch::Exact(path) | config::PathMatch::Prefix { path, .. } => {
                     path.clone()

@@ -35,10 +35,23 @@ pub use self::{
 };
 use crate::{
     config::{self, AccessTarget, At, Config, StreamProtocol},
+    http::{Question, explain},
     net::{BindError, bind, bind_datagrams},
     telemetry::{AccessLog, AccessSink, Troubles},
     upstream::{Checks, PoolStatus, Resolver, ServerStatus},
 };
+
+/// What would become of a request if `config` were served, by a lbd that knows nothing yet of its servers. Looks their
+/// names up.
+///
+/// # Errors
+/// What is wrong with the question, or with the TLS of a pool.
+pub async fn explain_file(config: &Config, question: &Question) -> Result<String, String> {
+    let resolver = Resolver::default();
+    resolver.refresh(&config.pools).await;
+    let snapshot = Snapshot::build(config, &resolver, None).map_err(|error| error.to_string())?;
+    explain(config, snapshot.pools_by_name(), question)
+}
 
 /// How often names in `servers` are looked up again.
 const RESOLVE_INTERVAL: Duration = Duration::from_secs(10);
@@ -229,6 +242,11 @@ impl Server {
     /// There is no such pool or server.
     pub fn order(&self, wish: &Wish) -> Result<Vec<ServerStatus>, OrderError> {
         self.orders.give(wish)
+    }
+
+    /// What would become of a request now, under `config`, which is what is served.
+    fn explain(&self, config: &Config, question: &Question) -> Result<String, String> {
+        explain(config, self.snapshot.load().pools_by_name(), question)
     }
 
     /// What is to be told of the pools, by name.

@@ -5,6 +5,7 @@ use std::{io, path::PathBuf, sync::Arc};
 use super::{OrderError, Server, StartError, Wish};
 use crate::{
     config::{self, Certificate, Config, Report, SourceFile},
+    http::Question,
     telemetry::EventLog,
     upstream::{PoolStatus, ServerStatus},
 };
@@ -101,6 +102,15 @@ impl Reloader {
     /// There is no such pool or server.
     pub fn order(&self, wish: &Wish) -> Result<Vec<ServerStatus>, OrderError> {
         self.server.order(wish)
+    }
+
+    /// What would become of a request now.
+    ///
+    /// # Errors
+    /// What is wrong with the question.
+    pub async fn explain(&self, question: &Question) -> Result<String, String> {
+        let config = self.current.lock().await.clone();
+        self.server.explain(&config, question)
     }
 
     /// What is to be told of the pools.

@@ -86,6 +86,10 @@ impl Snapshot {
         self.certificates.iter()
     }
 
+    pub(super) fn pools_by_name(&self) -> &HashMap<String, Arc<Pool>> {
+        &self.pools
+    }
+
     pub(super) fn pools(&self) -> impl Iterator<Item = &Arc<Pool>> {
         self.pools.values()
     }

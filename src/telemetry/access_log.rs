@@ -136,6 +136,16 @@ impl AccessSink {
 }
 
 impl AccessLog {
+    /// A log that nothing is ever written to, and that has no thread.
+    pub fn nowhere() -> Self {
+        let (messages, _) = sync_channel(0);
+        Self {
+            messages,
+            dropped: Arc::default(),
+            next: Arc::default(),
+        }
+    }
+
     /// Starts the writer thread. It ends when every clone of the log is gone.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ mod peer;
 mod peer_set;
 mod pool;
 mod queue;
+mod rehearsal;
 mod status;
 mod sticky;
 mod tier;
@@ -51,6 +52,7 @@ pub use self::{
     peer::{Peer, PeerId},
     peer_set::{Binding, PickContext},
     pool::{NoLivePeer, Pool},
+    rehearsal::Prospect,
     resolve::Resolver,
     retry::{RetryPolicy, TrySoFar},
     status::{OrderStatus, PoolStatus, ServerStatus},

@@ -19,6 +19,7 @@ use super::{
     member::{Member, Use},
     peer::{Peer, PeerId},
     queue::Queue,
+    rehearsal::Turn,
     resolve::Resolver,
     sticky::{Bindings, Names, Sticky},
     tier::Tier,
@@ -47,7 +48,7 @@ pub(super) struct Common {
 }
 
 /// Where in a [`PeerSet`] a member stands.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Place {
     backup: bool,
     index: usize,
@@ -194,6 +195,24 @@ impl PeerSet {
             })
         };
         from(false, &self.primary).or_else(|| from(true, &self.backup))
+    }
+
+    /// Whom a request would go to, and to whom after that one.
+    pub(super) fn rehearse(&self, context: &PickContext<'_>) -> Vec<Turn> {
+        let only_usable = self.is_only_usable();
+        let bound = self.bound(context).filter(|place| {
+            let admission = self.member(*place).admission(context, true, only_usable);
+            matches!(admission, Use::Yes(_) | Use::AsProbe)
+        });
+        let turn = |place, is_bound| Turn { place, is_bound };
+        let mut order: Vec<_> = bound.map(|place| turn(place, true)).into_iter().collect();
+        for (backup, tier) in [(false, &self.primary), (true, &self.backup)] {
+            let tier = tier.rehearse(context, only_usable);
+            let places = tier.into_iter().map(|index| Place { backup, index });
+            let others = places.filter(|place| Some(*place) != bound);
+            order.extend(others.map(|place| turn(place, false)));
+        }
+        order
     }
 
     fn bound(&self, context: &PickContext<'_>) -> Option<Place> {

@@ -35,6 +35,11 @@ impl RetryPolicy {
         Self { retry }
     }
 
+    /// What the file says.
+    pub fn config(&self) -> &Retry {
+        &self.retry
+    }
+
     /// Whether `failure` of a request with `method` may be followed by another try.
     pub fn allows(&self, failure: &Failure, method: &Method, so_far: TrySoFar) -> bool {
         let listed = match failure.kind {

@@ -73,6 +73,61 @@ impl Tier {
     }
 }
 
+impl Tier {
+    /// Whom a request would go to, and to whom after that one; nothing is changed by asking.
+    pub(super) fn rehearse(&self, context: &PickContext<'_>, only_usable: bool) -> Vec<usize> {
+        let balancer = self.balancer.rehearsal();
+        let keys = Keys {
+            client: context.client,
+            hash: context.hash_key,
+        };
+        let mut order = Vec::new();
+        loop {
+            let mut rehearsal = Rehearsal {
+                choice: Choice {
+                    members: &self.members,
+                    context,
+                    only_usable,
+                    probes: false,
+                },
+                chosen: &order,
+            };
+            let doubtful = order.clone().into_iter();
+            match balancer.pick(keys, doubtful, &mut rehearsal) {
+                Some(index) => order.push(index),
+                None => return order,
+            }
+        }
+    }
+}
+
+/// The same members, of whom some have been chosen, and none is claimed.
+struct Rehearsal<'r> {
+    choice: Choice<'r>,
+    chosen: &'r [usize],
+}
+
+impl Candidates for Rehearsal<'_> {
+    fn share(&self, index: usize) -> Share {
+        if self.chosen.contains(&index) {
+            return Share::NONE;
+        }
+        self.choice.share(index)
+    }
+
+    fn claim(&mut self, index: usize) -> bool {
+        self.share(index) != Share::NONE
+    }
+
+    fn in_flight(&self, index: usize) -> u32 {
+        self.choice.in_flight(index)
+    }
+
+    fn expected_wait(&self, index: usize) -> f64 {
+        self.choice.expected_wait(index)
+    }
+}
+
 /// A tier's members, as one request sees them.
 struct Choice<'c> {
     members: &'c [Member],

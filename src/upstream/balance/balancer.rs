@@ -88,6 +88,24 @@ impl Balancer {
         chosen.or_else(|| self.round_robin.pick(doubtful, candidates))
     }
 
+    /// A copy on which choices can be tried out that change nothing.
+    pub(in super::super) fn rehearsal(&self) -> Self {
+        Self {
+            weights: self.weights.clone(),
+            round_robin: self.round_robin.rehearsal(),
+            method: match &self.method {
+                Method::RoundRobin => Method::RoundRobin,
+                Method::IpHash(ranges) => Method::IpHash(ranges.clone()),
+                Method::KeyHash(ranges) => Method::KeyHash(ranges.clone()),
+                Method::Consistent(ring) => Method::Consistent(ring.rehearsal()),
+                Method::LeastConn(least_conn) => {
+                    Method::LeastConn(Arc::new(least_conn.rehearsal()))
+                }
+                Method::Random(ranges, by) => Method::Random(ranges.clone(), *by),
+            },
+        }
+    }
+
     /// A failure of member `index`: it is chosen less for a while.
     pub(in super::super) fn failed(&self, index: usize, max_fails: u32) {
         if matches!(self.method, Method::RoundRobin) {

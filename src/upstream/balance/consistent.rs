@@ -60,6 +60,18 @@ impl Ring {
         Self { points, servers }
     }
 
+    /// The same ring, to be tried out.
+    pub(super) fn rehearsal(&self) -> Self {
+        let server = |server: &Server| Server {
+            members: server.members.clone(),
+            next: AtomicUsize::new(server.next.load(Ordering::Relaxed)),
+        };
+        Self {
+            points: self.points.clone(),
+            servers: self.servers.iter().map(server).collect(),
+        }
+    }
+
     /// The index for `key`; `None` if it is empty, or if nobody may be used to whom the next points belong.
     pub(super) fn pick(&self, key: &[u8], candidates: &mut impl Candidates) -> Option<usize> {
         if key.is_empty() || self.points.is_empty() {

@@ -24,7 +24,7 @@ pub(in super::super) struct Seat {
     index: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Tournament {
     players: Vec<Player>,
     /// The winner of each game; `games[1]` is the last, and game `n` is between those of `2n` and `2n + 1`. The
@@ -35,7 +35,7 @@ struct Tournament {
     now: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Player {
     weight: u32,
     /// Requests that it works on.
@@ -88,6 +88,13 @@ impl LeastConn {
                 return Some(chosen);
             }
             tournament.leave(chosen);
+        }
+    }
+
+    /// The same tournament, to be tried out.
+    pub(super) fn rehearsal(&self) -> Self {
+        Self {
+            tournament: Mutex::new(self.tournament().clone()),
         }
     }
 

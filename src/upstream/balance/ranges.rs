@@ -1,7 +1,7 @@
 //! Members as pieces of a line, each as long as its weight.
 
 /// The weights of one tier.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Ranges {
     /// Of each member, its own weight and those of all before it.
     ends: Vec<u32>,

@@ -24,7 +24,7 @@ pub(super) struct RoundRobin {
     turns: Mutex<Turns>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Turns {
     /// Turns so far.
     count: i64,
@@ -36,7 +36,7 @@ struct Turns {
     unsteady: Vec<usize>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Member {
     weight: i64,
     effective: i64,
@@ -46,7 +46,7 @@ struct Member {
 }
 
 /// Steady members of one weight: who has most is first, and of equals the one that the file names first.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Queue {
     weight: i64,
     members: VecDeque<Waiting>,
@@ -100,6 +100,13 @@ impl RoundRobin {
             if is_ours {
                 return Some(chosen);
             }
+        }
+    }
+
+    /// The same turns, to be tried out.
+    pub(super) fn rehearsal(&self) -> Self {
+        Self {
+            turns: Mutex::new(self.turns().clone()),
         }
     }
 
