@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{
     reader::{Section, Value},
-    template::{Template, Variable},
+    template::Template,
 };
 
 /// How a server is chosen.
@@ -37,12 +37,7 @@ impl fmt::Display for Balance {
             Self::LeastConn => "least_conn",
             Self::Random => "random",
             Self::Ewma => "ewma",
-            Self::Hash {
-                consistent: false, ..
-            } => "hash",
-            Self::Hash {
-                consistent: true, ..
-            } => "hash, consistent",
+            Self::Hash { .. } => "hash",
         })
     }
 }
@@ -108,21 +103,5 @@ fn read_key(value: Option<Value<'_>>, section: &Section<'_>) -> Template {
         );
         return Template::default();
     };
-    let key = Template::read(&value).unwrap_or_default();
-    if key.variables().next().is_none() && value.is_string() {
-        value.fault(
-            "is the same for every request, so that one server would get them all",
-            "name something that differs: hash_key = \"$cookie_user\"",
-        );
-    }
-    if key
-        .variables()
-        .any(|variable| *variable == Variable::UpstreamAddr)
-    {
-        value.fault(
-            "names `$upstream_addr`, which is what it is to decide",
-            "name something of the request: hash_key = \"$cookie_user\"",
-        );
-    }
-    key
+    Template::read_key(&value).unwrap_or_default()
 }

@@ -179,7 +179,10 @@ pub(super) fn settle_proxy_headers(config: &mut Config, faults: &Faults) {
             continue;
         };
         let streams = config.streams.iter();
-        let uses = |stream: &&Stream| stream.pools().any(|name| **name == *pool.name);
+        let uses = |stream: &&Stream| {
+            let is_tcp = stream.protocol == StreamProtocol::Tcp;
+            is_tcp && stream.pools().any(|name| **name == *pool.name)
+        };
         let by_streams = streams.filter(uses).map(|stream| stream.send_proxy);
         let forwards = |route: &&Route| matches!(&route.action, Action::Forward(forward) if *forward.pool == *pool.name);
         let by_routes = config.routes.iter().filter(forwards).map(|_| None);

@@ -217,10 +217,7 @@ impl HttpCheck {
                 .get("path")
                 .and_then(|v| read_target(&v))
                 .unwrap_or_else(|| "/".to_owned()),
-            host: section
-                .get("host")
-                .and_then(|v| v.string())
-                .map(|host| host.value),
+            host: section.get("host").and_then(|v| read_host(&v)),
             headers: section
                 .get("headers")
                 .map(|v| read_headers(&v))
@@ -280,6 +277,19 @@ fn read_target(value: &Value<'_>) -> Option<String> {
     Some(text.value)
 }
 
+fn read_host(value: &Value<'_>) -> Option<String> {
+    let text = value.string()?;
+    let is_fit = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
+    if text.is_empty() || !text.bytes().all(is_fit) {
+        value.fault(
+            format!("is not a host: \"{}\"", text.escape_debug()),
+            "a name, maybe with a port: \"app.internal:8080\"",
+        );
+        return None;
+    }
+    Some(text.value)
+}
+
 fn read_headers(value: &Value<'_>) -> Vec<(http::HeaderName, http::HeaderValue)> {
     let Some(section) = value.section("headers") else {
         return Vec::new();
@@ -306,9 +316,19 @@ fn read_statuses(value: &Value<'_>) -> Vec<RangeInclusive<u16>> {
     let items = if value.is_string() {
         None
     } else {
-        value.array()
+        Some(value.array().unwrap_or_default())
     };
+    if value.is_empty_array() {
+        value.fault(
+            "is empty, so that no answer would be good",
+            "status = [\"200-299\", \"401\"]",
+        );
+    }
     let read = |item: &Value<'_>| {
+        if item.is_integer() {
+            let status = item.integer(100..=599)?;
+            return Some(status.value as u16..=status.value as u16);
+        }
         let text = item.string()?;
         let (first, last) = text.split_once('-').unwrap_or((&text, &text));
         let range = first.trim().parse().ok().zip(last.trim().parse().ok());

@@ -205,6 +205,10 @@ impl<'a> Value<'a> {
         self.value.get_ref().is_str()
     }
 
+    pub(super) fn is_integer(&self) -> bool {
+        self.value.get_ref().is_integer()
+    }
+
     pub(super) fn is_empty_array(&self) -> bool {
         self.value
             .get_ref()

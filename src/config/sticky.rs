@@ -67,18 +67,15 @@ impl Sticky {
     pub(super) fn read(value: &Value<'_>) -> Option<Self> {
         let section = value.section("sticky")?;
         let kinds = ["cookie", "route", "learn"].map(|kind| section.get(kind));
+        if kinds.iter().flatten().count() != 1 {
+            value.fault("says one way, and no more", SHAPES);
+            return None;
+        }
         let sticky = match kinds {
             [Some(name), None, None] => StickyCookie::read(&name, &section).map(Self::Cookie),
             [None, Some(name), None] => read_name(&name).map(Self::Route),
             [None, None, Some(from)] => StickyLearn::read(&from, &section).map(Self::Learn),
-            [None, None, None] => {
-                value.fault("does not say how", SHAPES);
-                None
-            }
-            _ => {
-                value.fault("says more than one way", SHAPES);
-                None
-            }
+            _ => None,
         };
         section.finish();
         sticky
@@ -98,15 +95,17 @@ impl Sticky {
 
 impl StickyCookie {
     fn read(name: &Value<'_>, section: &Section<'_>) -> Option<Self> {
-        let text = |key| section.get(key).and_then(|v| read_attribute(&v));
         let same_site = section.get("same_site");
         let cookie = Self {
             key: section
                 .get("key")
                 .and_then(|v| v.string())
                 .map(|key| key.value),
-            path: text("path").unwrap_or_else(|| "/".to_owned()),
-            domain: text("domain"),
+            path: section
+                .get("path")
+                .and_then(|v| read_path(&v))
+                .unwrap_or_else(|| "/".to_owned()),
+            domain: section.get("domain").and_then(|v| read_attribute(&v)),
             max_age: section.get("max_age").and_then(|v| v.timeout()),
             secure: section.get("secure").and_then(|v| read_secure(&v)),
             http_only: section
@@ -138,7 +137,7 @@ impl StickyLearn {
         let size = section.get("size").and_then(|v| v.integer(1..=100_000_000));
         let is_template = value.is_string() && value.string().is_some_and(|t| t.contains('$'));
         let from = if is_template {
-            LearnFrom::Key(Template::read(value)?)
+            LearnFrom::Key(Template::read_key(value)?)
         } else {
             LearnFrom::Cookie(read_name(value)?)
         };
@@ -175,6 +174,18 @@ fn read_attribute(value: &Value<'_>) -> Option<String> {
         return None;
     }
     Some(text.value)
+}
+
+fn read_path(value: &Value<'_>) -> Option<String> {
+    let path = read_attribute(value)?;
+    if !path.starts_with('/') {
+        value.fault(
+            format!("is not a path: \"{path}\""),
+            "it begins with a slash; browsers ignore others",
+        );
+        return None;
+    }
+    Some(path)
 }
 
 fn read_secure(value: &Value<'_>) -> Option<bool> {

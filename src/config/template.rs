@@ -112,6 +112,24 @@ impl Template {
             .ok()
     }
 
+    /// Reads a text by which requests are told apart before there is a server; `None` goes with a fault.
+    pub(super) fn read_key(value: &Value<'_>) -> Option<Self> {
+        let key = Self::read(value)?;
+        if key.variables().next().is_none() {
+            value.fault(
+                "is the same for every request, so that one server would get them all",
+                "name something that differs: \"$cookie_user\"",
+            );
+        }
+        if key.variables().any(|v| *v == Variable::UpstreamAddr) {
+            value.fault(
+                "names `$upstream_addr`, which is what it is to decide",
+                "name something of the request: \"$cookie_user\"",
+            );
+        }
+        Some(key)
+    }
+
     /// The variables in it.
     pub fn variables(&self) -> impl Iterator<Item = &Variable> {
         self.parts.iter().filter_map(|part| match part {

@@ -94,6 +94,9 @@ const VERBS: [(&str, Ask); 4] = [
     ("/api/v1/quit", Ask::Quit),
 ];
 
+/// Seconds that a server may drain until it goes down.
+const LONGEST_DRAIN: u64 = 366 * 24 * 60 * 60;
+
 /// More than any request has to say.
 const LONGEST: usize = 64 << 10;
 
@@ -257,6 +260,12 @@ impl Api {
         };
         if change.deadline_seconds.is_some() && duty != Duty::Drain {
             return bad("a deadline is for drain");
+        }
+        if change
+            .deadline_seconds
+            .is_some_and(|seconds| seconds > LONGEST_DRAIN)
+        {
+            return bad("a deadline is a year at most");
         }
         let wish = Wish {
             pool: pool.to_owned(),

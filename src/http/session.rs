@@ -24,9 +24,16 @@ pub(super) fn session_of<'r>(
         Sticky::Cookie(ours) => cookie(request, ours.name.as_bytes()),
         Sticky::Route(name) => {
             let name = name.as_bytes();
-            cookie(request, name)
-                .or_else(|| parameter(request.path(), name))
-                .or_else(|| argument(request.query()?, name))
+            let sources = [
+                cookie(request, name),
+                parameter(request.path(), name),
+                request.query().and_then(|query| argument(query, name)),
+            ];
+            let mut sources = sources.into_iter().flatten();
+            // The first that has a route; another app's session may have none.
+            let has_route = |session: &&[u8]| session.contains(&b'.');
+            let first = sources.clone().next();
+            sources.find(has_route).or(first)
         }
         Sticky::Learn(learn) => match &learn.from {
             LearnFrom::Cookie(name) => cookie(request, name.as_bytes()),

@@ -125,13 +125,13 @@ impl Lease {
             self.peer().latency.failed(now, waited);
         }
         let probed = std::mem::take(&mut self.chosen.is_probe);
-        if self.set.is_only_usable() && !probed {
+        // If it is checked, a check finds out more than the next request would.
+        self.peer().check_now.notify_one();
+        if self.set.is_only_one(self.chosen.place) && !probed {
             return;
         }
         let limit = self.member().limit;
         self.set.note_failure(self.chosen.place, limit.max_fails);
-        // If it is checked, a check finds out more than the next request would.
-        self.peer().check_now.notify_one();
         let (pool, server) = (self.set.pool(), self.peer().label());
         match self.peer().health.failed(now, probed, limit, reason) {
             Some(Change::WentOut { lasting, failures }) => {

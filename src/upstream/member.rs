@@ -103,7 +103,9 @@ impl Member {
             Admission::Admitted { warmth: 1.0 } => Use::Yes(Share::FULL),
             Admission::Admitted { warmth } => Use::Yes(Share::of(warmth)),
             Admission::Probe => Use::AsProbe,
-            Admission::Refused { .. } if only_usable => Use::Yes(Share::FULL),
+            Admission::Refused { .. } if only_usable && self.duty() == Duty::Up => {
+                Use::Yes(Share::FULL)
+            }
             Admission::Refused { .. } | Admission::Unchecked => Use::No,
         };
         if usable != Use::No && self.is_full() {

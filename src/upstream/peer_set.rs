@@ -82,6 +82,17 @@ pub enum Binding {
     Lent,
 }
 
+/// What a request finds that nobody was chosen for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Outlook {
+    /// Nobody is alive.
+    Dark,
+    /// Who is alive has no room.
+    Busy,
+    /// Somebody has room by now.
+    Room,
+}
+
 /// What a choice came to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chosen {
@@ -116,14 +127,15 @@ impl PeerSet {
             is_only_usable: AtomicBool::new(false),
             max_out: config.max_out,
         };
-        set.bindings = Bindings::new(set.places().map(|(place, member)| {
+        let names = set.places().map(|(place, member)| {
             let names = Names {
                 tag: member.tag.as_deref(),
                 route: member.route.as_deref(),
                 address: member.peer.address(),
             };
             (place, names)
-        }));
+        });
+        set.bindings = Bindings::new(&set.common.sticky, names);
         set
     }
 
@@ -159,10 +171,18 @@ impl PeerSet {
         returns.min().map(|until| until.duration_since(now))
     }
 
-    /// Whether somebody would be chosen, if it had room.
-    pub(super) fn is_busy(&self, context: &PickContext<'_>) -> bool {
-        self.members()
-            .any(|member| member.admission(context, false, self.is_only_usable()) == Use::Full)
+    /// What is to be said to a request that nobody was chosen for.
+    pub(super) fn look(&self, context: &PickContext<'_>) -> Outlook {
+        let only_usable = self.is_only_usable();
+        let mut outlook = Outlook::Dark;
+        for member in self.members() {
+            match member.admission(context, false, only_usable) {
+                Use::No => {}
+                Use::Full => outlook = Outlook::Busy,
+                Use::Yes(_) | Use::AsProbe => return Outlook::Room,
+            }
+        }
+        outlook
     }
 
     /// Chooses a member, and counts the request there.
@@ -180,7 +200,7 @@ impl PeerSet {
                     binding: Binding::Kept,
                 });
             }
-            if admission == Use::Full || context.avoided.contains(&member.peer.id()) {
+            if admission == Use::Full || self.only_lacks(member, context) {
                 binding = Binding::Lent;
             }
         }
@@ -195,6 +215,17 @@ impl PeerSet {
             })
         };
         from(false, &self.primary).or_else(|| from(true, &self.backup))
+    }
+
+    /// Whether nothing is wrong with `member` but that it lacks what the request is for.
+    fn only_lacks(&self, member: &Member, context: &PickContext<'_>) -> bool {
+        let anew = PickContext {
+            tried: &[],
+            avoided: &[],
+            ..*context
+        };
+        context.avoided.contains(&member.peer.id())
+            && member.admission(&anew, true, self.is_only_usable()) != Use::No
     }
 
     /// Whom a request would go to, and to whom after that one.
@@ -297,9 +328,14 @@ impl PeerSet {
         self.primary.balancer.goes_by_wait()
     }
 
-    /// Whether there is but one that can be used at all: then its failures change nothing, for
+    /// Whether the member at `place` is the only one that can be used at all: then its failures change nothing, for
     /// there is nobody better.
-    pub(super) fn is_only_usable(&self) -> bool {
+    pub(super) fn is_only_one(&self, place: Place) -> bool {
+        self.is_only_usable() && self.member(place).duty() == Duty::Up
+    }
+
+    /// Whether there is but one that can be used at all.
+    fn is_only_usable(&self) -> bool {
         self.is_only_usable.load(Ordering::Relaxed)
     }
 
@@ -330,5 +366,10 @@ fn members_of(
         }
     };
     let addresses = resolver.addresses(&spec.address);
-    addresses.iter().map(member).collect()
+    let mut members: Vec<_> = addresses.iter().map(member).collect();
+    if members.len() > 1 {
+        // One route for several servers says nothing of where a session is.
+        members.iter_mut().for_each(|member| member.route = None);
+    }
+    members
 }

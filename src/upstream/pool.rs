@@ -12,7 +12,7 @@ use super::{
     lease::Lease,
     light::Light,
     peer::Peer,
-    peer_set::{Common, PeerSet, PickContext},
+    peer_set::{Common, Outlook, PeerSet, PickContext},
     queue::Queue,
     resolve::Resolver,
     sticky::Sticky,
@@ -45,6 +45,9 @@ pub struct NoLivePeer {
     /// Whether somebody is alive, but has no room.
     pub is_busy: bool,
 }
+
+/// How often it is chosen while others leave and take the last places.
+const TRIES: usize = 4;
 
 impl Pool {
     /// The pool that `config` describes, which is to [`begin`](Self::begin). Peers of `previous` that it still names
@@ -162,10 +165,17 @@ impl Pool {
             budget.note_request(context.now);
         }
         let set = self.set.load_full();
-        if let Some(chosen) = set.pick(context) {
-            return Ok(Lease::new(set, chosen, context.now));
+        let mut outlook = Outlook::Room;
+        for _ in 0..TRIES {
+            if let Some(chosen) = set.pick(context) {
+                return Ok(Lease::new(set, chosen, context.now));
+            }
+            outlook = set.look(context);
+            if outlook != Outlook::Room {
+                break;
+            }
         }
-        let is_busy = set.is_busy(context);
+        let is_busy = outlook != Outlook::Dark;
         let retry_in = set.retry_in(context.now);
         if context.tried.is_empty() && context.avoided.is_empty() && !is_busy {
             set.common().light.goes_out(retry_in);

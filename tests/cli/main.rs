@@ -14,6 +14,7 @@ mod starting;
 // While it serves.
 mod handshakes;
 mod logs;
+mod orders;
 mod reloading;
 mod steering;
 mod systemd;

@@ -21,6 +21,9 @@ mod oracle;
 // nginx dies.
 mod outage;
 
+// Servers that are asked how they are.
+mod checks;
+
 // Tomcats whose sessions are in memory.
 mod tomcat;
 

@@ -168,14 +168,18 @@ async fn a_server_at_max_conns_is_passed_over() {
 }
 
 #[tokio::test]
-async fn when_all_are_at_max_conns_the_answer_is_502_at_once() {
+async fn when_all_are_at_max_conns_the_answer_is_503_at_once() {
     let gate = Gate::closed();
     let a = Backend::start(gated(&gate, "a")).await;
     let proxy = Proxy::start(&app(&[a.server_with("max_conns = 1")], "")).await;
     let mut waiting = proxy.raw().await;
     waiting.send(get("/")).await;
     wait::until("a is busy", || a.requests() == 1).await;
-    assert_eq!(proxy.get("/").await.status, 502);
+    let answer = proxy.get("/").await;
+    assert_eq!(
+        (answer.status, answer.field("retry-after")),
+        (503, Some("1"))
+    );
     gate.open();
     assert_eq!(waiting.response().await.text(), "a");
     assert_eq!(proxy.get("/").await.text(), "a");

@@ -9,6 +9,7 @@ mod support;
 mod doubles;
 
 // One request and its answer.
+mod crowd;
 mod framing;
 mod headers;
 mod limits;
@@ -32,7 +33,11 @@ mod udp;
 
 // The choice of a peer, and what happens when it fails.
 mod balancing;
+mod budget;
 mod failover;
+mod health;
+mod publish;
+mod queue;
 mod sticky;
 
 // What a file cannot say of all that.

@@ -171,10 +171,14 @@ fn judge(check: &HttpCheck, status: StatusCode, body: &[u8]) -> Result<(), Strin
     Ok(())
 }
 
+/// A value as JSON, or the beginning of it.
 fn brief(value: &serde_json::Value) -> String {
-    shown(value.to_string().as_bytes())
-        .trim_matches('"')
-        .replace("\\\"", "\"")
+    const SHOWN: usize = 64;
+    let text = value.to_string();
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
 }
 
 /// What many servers say beside their state: `{"state": "paused", "reason": "backup"}`.

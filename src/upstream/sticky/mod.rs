@@ -90,13 +90,24 @@ impl Sticky {
 
 impl Bindings {
     /// Where the clients of members belong that have these tags, routes and addresses.
-    pub(super) fn new<'m>(members: impl Iterator<Item = (Place, Names<'m>)>) -> Self {
+    pub(super) fn new<'m>(
+        sticky: &Sticky,
+        members: impl Iterator<Item = (Place, Names<'m>)>,
+    ) -> Self {
         let mut bindings = Self::default();
         for (place, names) in members {
-            for name in [names.tag, names.route].into_iter().flatten() {
+            let name = match sticky {
+                Sticky::None => None,
+                Sticky::Cookie(_) => names.tag,
+                Sticky::Route => names.route,
+                Sticky::Learned(_) => {
+                    bindings.by_address.insert(names.address, place);
+                    None
+                }
+            };
+            if let Some(name) = name {
                 bindings.by_name.insert(name.as_bytes().into(), place);
             }
-            bindings.by_address.insert(names.address, place);
         }
         bindings
     }

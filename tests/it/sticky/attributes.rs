@@ -113,7 +113,8 @@ async fn an_error_of_the_app_s_binds_too() {
 
 #[tokio::test]
 async fn an_error_of_lbd_s_own_binds_nobody() {
-    let proxy = before(&[&Backend::refuses()], BY_COOKIE).await;
+    let dead = Backend::refuses();
+    let proxy = before(&[&dead], BY_COOKIE).await;
     let answer = proxy.get("/").await;
     assert_eq!((answer.status, answer.field("set-cookie")), (502, None));
 }

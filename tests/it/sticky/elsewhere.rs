@@ -53,12 +53,31 @@ async fn a_server_that_is_out_is_not_asked_for_its_clients() {
 }
 
 #[tokio::test]
-async fn a_client_that_is_turned_away_is_bound_where_it_is_served() {
-    let (mut a, _b, proxy, to_a) = bound_to_a("retry = { on = [\"http_503\"] }").await;
-    a.restart_as(answers(503, "no")).await;
-    let (name, to_b) = moved(&proxy, &to_a).await;
-    assert_eq!(name, "b");
-    assert_eq!(kept(&proxy, &to_b).await, "b");
+async fn a_client_that_its_server_fails_is_bound_where_it_is_served() {
+    for (status, retry) in [
+        (500, "on = [\"http_500\"]"),
+        (503, "on = [\"http_503\"], memory = \"0s\""),
+    ] {
+        let (mut a, _b, proxy, to_a) = bound_to_a(&format!("retry = {{ {retry} }}")).await;
+        a.restart_as(answers(status, "no")).await;
+        let (name, to_b) = moved(&proxy, &to_a).await;
+        assert_eq!(name, "b", "{status}");
+        assert_eq!(kept(&proxy, &to_b).await, "b", "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_whose_server_lacks_what_it_asks_for_is_lent() {
+    for (status, retry) in [(404, "http_404"), (503, "http_503")] {
+        let keys = format!("retry = {{ on = [\"{retry}\"], memory = \"60s\" }}");
+        let (mut a, _b, proxy, to_a) = bound_to_a(&keys).await;
+        a.restart_as(answers(status, "no")).await;
+        for _ in 0..3 {
+            assert_eq!(kept(&proxy, &to_a).await, "b", "{status}");
+        }
+        a.restart_as(ok("a")).await;
+        assert_eq!(kept(&proxy, &to_a).await, "a", "{status}");
+    }
 }
 
 #[tokio::test]

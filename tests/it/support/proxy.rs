@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lbd::config::{self, Config, SourceFile};
 use lbd::server::Server;
+use lbd::upstream::{PoolStatus, ServerStatus};
 
 use super::client::Client;
 use super::raw::{Raw, Response};
@@ -73,6 +74,18 @@ impl Proxy {
     pub(crate) fn troubles(&self) -> (u64, u64) {
         let troubles = self.0.troubles();
         (troubles.handshakes.total(), troubles.h2_floods.total())
+    }
+
+    /// What operators are told of the only pool.
+    pub(crate) fn pool(&self) -> PoolStatus {
+        self.0.status().remove(0)
+    }
+
+    /// What they are told of its server at `addr`.
+    pub(crate) fn server(&self, addr: SocketAddr) -> ServerStatus {
+        let mut servers = self.pool().servers.into_iter();
+        let server = servers.find(|server| server.server == addr.to_string());
+        server.expect("the pool has this server")
     }
 
     /// To one listener and the routes and pools of `rest`.
