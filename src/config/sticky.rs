@@ -67,8 +67,13 @@ impl Sticky {
     pub(super) fn read(value: &Value<'_>) -> Option<Self> {
         let section = value.section("sticky")?;
         let kinds = ["cookie", "route", "learn"].map(|kind| section.get(kind));
-        if kinds.iter().flatten().count() != 1 {
-            value.fault("says one way, and no more", SHAPES);
+        let wrong = match kinds.iter().flatten().count() {
+            0 => Some("does not say how"),
+            1 => None,
+            _ => Some("says more than one way"),
+        };
+        if let Some(wrong) = wrong {
+            value.fault(wrong, SHAPES);
             return None;
         }
         let sticky = match kinds {

@@ -371,6 +371,7 @@ impl OpenStream {
             Ok(head) => {
                 let mut exchange = Exchange::new(context, site, seen, &head, times);
                 exchange.identity = identity.as_deref();
+                exchange.is_crowded = self.client.is_crowded;
                 handle(&mut Client::Http2(&mut client), &mut exchange, &head).await
             }
             Err(error) => {

@@ -196,3 +196,18 @@ async fn a_server_that_was_away_is_new() {
     assert_eq!(proxy.server(a.addr()).state, "up");
     by_both(&proxy).await;
 }
+
+#[tokio::test]
+async fn a_server_that_was_down_in_the_file_is_checked_before_it_is_used_again() {
+    let [a, b] = two().await;
+    let up = checked(&[&a, &b], OFTEN, "");
+    let down = up.replace(&a.backend.server(), &a.backend.server_with("down = true"));
+    let mut proxy = Proxy::start(&up).await;
+    proxy.reload(&down).await;
+    // Nobody asks it meanwhile.
+    a.answers(503, "");
+    proxy.reload(&up).await;
+    assert_eq!(proxy.server(a.addr()).state, "out");
+    all_by(proxy.addr(), "b").await;
+    assert_eq!(a.requests(), 0);
+}
