@@ -142,6 +142,7 @@ struct Target {
     /// The pool
     pool: String,
     /// The server, as the file calls it, by its address or by its route
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     server: String,
     /// The running lbd's control socket, if the file does not name it
     #[arg(long, value_name = "SOCKET")]

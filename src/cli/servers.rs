@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     control::{Ask, Change, Reply, Status},
+    server::Ordered,
     upstream::{Duty, PoolStatus, ServerStatus},
 };
 
@@ -51,7 +52,10 @@ pub(super) fn order(file: &Path, target: Target, duty: Duty, manner: Manner) -> 
         server: target.server,
         change: Change {
             state: duty.name().to_owned(),
-            deadline_seconds: manner.deadline.map(|deadline| deadline.as_secs()),
+            // Rounded up: less than a second is not none.
+            deadline_seconds: manner
+                .deadline
+                .map(|deadline| deadline.as_millis().div_ceil(1000) as u64),
             close: manner.closes,
             by: std::env::var("SUDO_USER").ok(),
         },
@@ -61,9 +65,13 @@ pub(super) fn order(file: &Path, target: Target, duty: Duty, manner: Manner) -> 
         Ok(None) => return running.complain_of_silence(),
         Err(code) => return code,
     };
-    let Some(servers) = parse::<Vec<ServerStatus>>(&reply) else {
-        return report(&reply);
+    let Ordered { servers, warning } = match parse(&reply) {
+        Ok(ordered) => ordered,
+        Err(code) => return code,
     };
+    if let Some(warning) = warning {
+        complain(format_args!("lbd: {warning}"));
+    }
     for server in &servers {
         say(format_args!("{}: {}", server.server, who_is_left(server)));
     }
@@ -106,23 +114,22 @@ fn wait(running: &Running, pool: &str, servers: &[ServerStatus]) -> ExitCode {
 
 fn fetch(running: &Running) -> Result<Status, ExitCode> {
     match running.ask(&Ask::Status)? {
-        Some(reply) => parse(&reply).ok_or_else(|| report(&reply)),
+        Some(reply) => parse(&reply),
         None => Err(running.complain_of_silence()),
     }
 }
 
 /// What a good reply says.
-fn parse<T: serde::de::DeserializeOwned>(reply: &Reply) -> Option<T> {
+fn parse<T: serde::de::DeserializeOwned>(reply: &Reply) -> Result<T, ExitCode> {
     if reply.status != StatusCode::OK {
-        return None;
+        return Err(report(reply));
     }
-    serde_json::from_str(&reply.text)
-        .map_err(|error| {
-            complain(format_args!(
-                "lbd: the running lbd says something else: {error}"
-            ))
-        })
-        .ok()
+    serde_json::from_str(&reply.text).map_err(|error| {
+        complain(format_args!(
+            "lbd: the running lbd says something else: {error}"
+        ));
+        ExitCode::FAILURE
+    })
 }
 
 /// `drain; 2 requests, 14 tunnels left; the last request of a bound client was 3 s ago`

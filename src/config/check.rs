@@ -43,6 +43,7 @@ pub(super) fn check(config: &Config, faults: &Faults) {
     }
     check_duplicate_routes(&config.routes, faults);
     warn_unused_pools(config, faults);
+    warn_of_same_cookies(config, faults);
 }
 
 /// Each address belongs to one listener or stream; those of UDP are addresses of their own.
@@ -175,9 +176,14 @@ fn check_keys_of_stream(name: &At<String>, pool: &Pool, faults: &Faults) {
 /// Has checks send the PROXY header that traffic is sent with.
 pub(super) fn settle_proxy_headers(config: &mut Config, faults: &Faults) {
     for pool in &mut config.pools {
-        let Some(health) = pool.health.as_mut().filter(|health| !health.says_proxy) else {
+        let Some(health) = pool.health.as_mut() else {
             continue;
         };
+        let mut names = config.streams.iter().flat_map(Stream::pools);
+        health.is_for_streams = names.any(|name| **name == *pool.name);
+        if health.says_proxy {
+            continue;
+        }
         let streams = config.streams.iter();
         let uses = |stream: &&Stream| {
             let is_tcp = stream.protocol == StreamProtocol::Tcp;
@@ -340,6 +346,29 @@ fn share_listener(a: &Route, b: &Route) -> bool {
         || a.listeners
             .iter()
             .any(|name| b.listeners.iter().any(|other| **other == **name))
+}
+
+/// A client of two pools that use one cookie would lose its server at each change between them.
+fn warn_of_same_cookies(config: &Config, faults: &Faults) {
+    let mut seen: HashMap<_, &Pool> = HashMap::new();
+    for pool in &config.pools {
+        let Some(Sticky::Cookie(cookie)) = &pool.sticky else {
+            continue;
+        };
+        let what = (&cookie.name, &cookie.path, &cookie.domain);
+        if let Some(other) = seen.insert(what, pool) {
+            faults.push(
+                Diagnostic::warning(
+                    pool.name.span.clone(),
+                    format!(
+                        "pools `{}` and `{}` both set the cookie `{}`: clients of both lose their servers",
+                        *other.name, *pool.name, cookie.name
+                    ),
+                )
+                .help("give each its own name, or its own `path`"),
+            );
+        }
+    }
 }
 
 fn warn_unused_pools(config: &Config, faults: &Faults) {

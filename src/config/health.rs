@@ -31,6 +31,8 @@ pub struct HealthCheck {
     /// The PROXY header that goes before: as the streams that use the pool send it, unless the file says otherwise.
     pub send_proxy: Option<ProxyVersion>,
     pub(super) says_proxy: bool,
+    /// Whether streams use the pool, so that no protocol is known that is spoken inside TLS.
+    pub is_for_streams: bool,
 }
 
 /// What a server is asked.
@@ -138,6 +140,7 @@ impl HealthCheck {
                 .and_then(|v| v.word(&[("keep", false), ("close", true)]))
                 .unwrap_or(false),
             says_proxy: send_proxy.is_some(),
+            is_for_streams: false,
             send_proxy: send_proxy.and_then(|v| read_version(&v)),
             check: check.unwrap_or(Check::Tls),
         };
@@ -187,7 +190,7 @@ impl Check {
             },
             Kind::Mqtt => Self::Mqtt {
                 client_id: text("client_id"),
-                username: text("username"),
+                username: read_username(section),
                 password: text("password"),
             },
         }
@@ -238,6 +241,15 @@ impl HttpCheck {
                 .unwrap_or_default(),
         }
     }
+}
+
+/// MQTT has no password without a name (3.1.2.9).
+fn read_username(section: &Section<'_>) -> Option<String> {
+    let (name, password) = (section.get("username"), section.get("password"));
+    if let (None, Some(password)) = (&name, password) {
+        password.fault("stands without `username`", "add the name that it is for");
+    }
+    name?.string().map(|name| name.value)
 }
 
 fn read_service(value: &Value<'_>) -> Option<String> {

@@ -15,8 +15,8 @@ use tokio::sync::mpsc;
 use super::Request;
 use crate::{
     http::Question,
-    server::{OrderError, ReloadError, Reloader, Wish},
-    upstream::{Duty, PoolStatus, ServerStatus},
+    server::{ReloadError, Reloader, Wish},
+    upstream::{Duty, PoolStatus},
 };
 
 /// What the running server answered.
@@ -44,7 +44,7 @@ pub enum Ask {
     Status,
     /// What would become of a request.
     Explain(Question),
-    /// Change what a server is there for; the answer is [`ServerStatus`] for each, as JSON.
+    /// Change what a server is there for; the answer is [`Ordered`](crate::server::Ordered), as JSON.
     Order {
         /// The pool.
         pool: String,
@@ -210,9 +210,17 @@ impl Api {
     }
 
     async fn reload(&self) -> Reply {
-        let error = match self.reloader.reload().await {
-            Ok(warnings) => return Reply::new(StatusCode::OK, format!("{warnings}reloaded\n")),
-            Err(error) => error,
+        let reloader = Arc::clone(&self.reloader);
+        // A task of its own: whoever asked may leave, and half a reload is none.
+        let reload = tokio::spawn(async move { reloader.reload().await });
+        let error = match reload.await {
+            Ok(Ok(warnings)) => {
+                return Reply::new(StatusCode::OK, format!("{warnings}reloaded\n"));
+            }
+            Ok(Err(error)) => error,
+            Err(error) => {
+                return Reply::new(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"));
+            }
         };
         let text = error.to_string();
         tracing::error!(
@@ -258,6 +266,9 @@ impl Api {
         let Some(duty) = Duty::named(&change.state) else {
             return bad(&format!("{} is not up, drain or down", change.state));
         };
+        if server.is_empty() {
+            return bad("name a server, as the file calls it");
+        }
         if change.deadline_seconds.is_some() && duty != Duty::Drain {
             return bad("a deadline is for drain");
         }
@@ -278,9 +289,8 @@ impl Api {
                 None => self.user.clone(),
             },
         };
-        let ordered: Result<Vec<ServerStatus>, OrderError> = self.reloader.order(&wish);
-        match ordered {
-            Ok(servers) => Reply::json(&servers),
+        match self.reloader.order(&wish) {
+            Ok(ordered) => Reply::json(&ordered),
             Err(error) => Reply::new(StatusCode::NOT_FOUND, format!("{error}\n")),
         }
     }

@@ -77,7 +77,8 @@ impl Control {
                 Some(request) = requested.recv() => request,
             };
             match request {
-                Request::Reload => reload(&reloader).await,
+                // A task of its own: a server that is slow to be checked does not hold up the end.
+                Request::Reload => drop(tokio::spawn(reload(Arc::clone(&reloader)))),
                 Request::Reopen => reopen(&reloader).await,
                 Request::Stop | Request::Quit => break request,
             }
@@ -127,7 +128,7 @@ async fn end(
 }
 
 /// A reload that nobody waits for: its outcome goes to the log.
-async fn reload(reloader: &Reloader) {
+async fn reload(reloader: Arc<Reloader>) {
     systemd::reloading();
     match reloader.reload().await {
         Ok(warnings) if warnings.is_empty() => {}

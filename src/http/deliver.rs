@@ -21,7 +21,7 @@ use super::{
     response::{Outbound, ResponseText},
     upload::Upload,
 };
-use crate::{telemetry::Seldom, upstream::Lease};
+use crate::{config::Sticky, telemetry::Seldom, upstream::Lease};
 
 /// How long a client of HTTP/2 may be silent once it is answered: while the peer talks, the client may listen.
 const WHOLE_STREAM: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -182,6 +182,10 @@ impl Forwarding<'_, '_, '_> {
         };
         let client = ClientHead {
             cookie: lease.cookie(self.exchange.client.is_https),
+            own_cookie: match &pool.config().sticky {
+                Some(Sticky::Cookie(cookie)) => Some(&cookie.name),
+                _ => None,
+            },
             route: self.route,
             framing: after.framing,
             keep_alive: after.keep_alive,

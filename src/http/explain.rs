@@ -1,7 +1,11 @@
 //! What would become of a request, told rather than done: by the same router, the same choice of a server and the same
 //! writing of heads that requests go through, and with the lines of the file that each comes from.
 
-use std::{collections::HashMap, fmt::Write as _, net::IpAddr, sync::Arc};
+use std::{
+    fmt::Write as _,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use http::Uri;
 use serde::{Deserialize, Serialize};
@@ -11,6 +15,7 @@ use super::{
     context::{Context, SiteSource},
     exchange::{ClientSeen, Exchange, Times},
     h1::parse_request,
+    handler::{check_body, offer, with_slash},
     headers::{PeerHead, write_peer_head},
     message::RequestHead,
     path::Path,
@@ -23,7 +28,6 @@ use crate::{
     config::{self, At, Config, Listener, Retry},
     net::Shared,
     telemetry::{AccessLog, AccessWriter},
-    upstream::Pool,
 };
 
 /// A request to be explained.
@@ -40,14 +44,15 @@ pub struct Question {
     pub client: IpAddr,
 }
 
-/// Pools by name.
-type Pools = HashMap<String, Arc<Pool>>;
-
-/// What would become of `question` under `config`, of which `pools` are the pools.
+/// What would become of `question` under `config`; `site_of` has what its listeners serve.
 ///
 /// # Errors
 /// What is wrong with the question.
-pub fn explain(config: &Config, pools: &Pools, question: &Question) -> Result<String, String> {
+pub fn explain(
+    config: &Config,
+    site_of: impl Fn(SocketAddr) -> Option<Arc<Site>>,
+    question: &Question,
+) -> Result<String, String> {
     let uri: Uri = question
         .url
         .parse()
@@ -61,9 +66,8 @@ pub fn explain(config: &Config, pools: &Pools, question: &Question) -> Result<St
     let is_https = scheme == "https";
     let port = host.port_u16().unwrap_or(if is_https { 443 } else { 80 });
     let head = head_of(question, &uri, host.as_str());
-    let listener = listener_for(config, host.host(), port)?;
-    let site = Site::new(listener, &config.routes, pools, None, None);
-    let site = site.map_err(|error| error.to_string())?;
+    let (listener, bind) = listener_for(config, host.host(), port)?;
+    let site = site_of(bind).ok_or("the listener is not served")?;
     let request = match parse_request(&head, site.limits) {
         Ok(Some((request, _))) => request,
         Ok(None) => return Err("that is no request".to_owned()),
@@ -104,23 +108,26 @@ fn head_of(question: &Question, uri: &Uri, host: &str) -> Vec<u8> {
     head.into_bytes()
 }
 
-/// The listener that a client of `host` comes to at `port`.
-fn listener_for<'c>(config: &'c Config, host: &str, port: u16) -> Result<&'c Listener, String> {
+/// The listener that a client of `host` comes to at `port`, and the address that it has there.
+fn listener_for<'c>(
+    config: &'c Config,
+    host: &str,
+    port: u16,
+) -> Result<(&'c Listener, SocketAddr), String> {
     let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
-    let binds = |listener: &&Listener| {
-        listener.bind.iter().any(|bind| {
-            let ip = bind.ip();
-            let is_there = ip.is_unspecified() || address.is_none_or(|address| address == ip);
-            bind.port() == port && is_there
-        })
+    let all = || {
+        let listeners = config.listeners.iter();
+        listeners.flat_map(|l| l.bind.iter().map(move |bind| (l, bind.value)))
     };
-    config.listeners.iter().find(binds).ok_or_else(|| {
-        let all = config.listeners.iter().flat_map(|listener| &listener.bind);
-        let all: Vec<_> = all.map(|bind| bind.to_string()).collect();
-        format!(
-            "no listener for {host} at port {port}; the file has {}",
-            all.join(", ")
-        )
+    let is_there = |(_, bind): &(&Listener, SocketAddr)| {
+        let ip = bind.ip();
+        let is_for_host = ip.is_unspecified() || address.is_none_or(|address| address == ip);
+        bind.port() == port && is_for_host
+    };
+    all().find(is_there).ok_or_else(|| {
+        let binds: Vec<_> = all().map(|(_, bind)| bind.to_string()).collect();
+        let binds = binds.join(", ");
+        format!("no listener for {host} at port {port}; the file has {binds}")
     })
 }
 
@@ -129,11 +136,11 @@ fn listener_for<'c>(config: &'c Config, host: &str, port: u16) -> Result<&'c Lis
 struct Nowhere;
 
 impl SiteSource for Nowhere {
-    fn site(&self, _: std::net::SocketAddr) -> Option<Arc<Site>> {
+    fn site(&self, _: SocketAddr) -> Option<Arc<Site>> {
         None
     }
 
-    fn follow(&self, _: std::net::SocketAddr, _: &mut Arc<Site>) -> bool {
+    fn follow(&self, _: SocketAddr, _: &mut Arc<Site>) -> bool {
         false
     }
 
@@ -196,7 +203,8 @@ impl Account<'_> {
             None => return self.tell("answer", "404: there is no route for it", None),
             Some(Found::WithSlash(route)) => {
                 let place = self.place_of_route(route);
-                let to = format!("308 to {}", route.path);
+                let to = with_slash(route, request);
+                let to = format!("308 to {}", String::from_utf8_lossy(&to));
                 return self.tell("answer", to, place);
             }
             Some(Found::Route(route)) => route,
@@ -210,6 +218,10 @@ impl Account<'_> {
         let normal = String::from_utf8_lossy(&path.normal).into_owned();
         if normal.as_bytes() != request.path() {
             self.tell("", format!("the path is compared as {normal}"), None);
+        }
+        if let Err(error) = check_body(route, request) {
+            let fact = format!("{}: {error} (max_body)", error.status().as_u16());
+            return self.tell("answer", fact, None);
         }
         match &route.action {
             Action::Forward(forward) => {
@@ -281,6 +293,16 @@ impl Account<'_> {
         self.tell_terms(forward, pool, &keys);
         match first {
             Some(authority) => self.tell_head(exchange, request, (route, forward), path, authority),
+            None if prospects
+                .iter()
+                .any(|prospect| prospect.status.state == "up") =>
+            {
+                let waits = match pool.queue {
+                    Some(_) => "it waits until a server has room, or is answered 503",
+                    None => "503: no server has room (max_conns)",
+                };
+                self.tell("answer", waits, None);
+            }
             None => self.tell("answer", "502: there is no live server", None),
         }
     }
@@ -311,7 +333,13 @@ impl Account<'_> {
         authority: &str,
     ) {
         let target = forward.target(request, path, &route.path);
-        let offer = request.offer();
+        let offer = match offer(request, forward) {
+            Ok(offer) => offer,
+            Err(error) => {
+                let fact = format!("{}: {error}", error.status().as_u16());
+                return self.tell("answer", fact, None);
+            }
+        };
         let head = PeerHead {
             route,
             target: &target,

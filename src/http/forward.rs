@@ -85,16 +85,26 @@ impl Forwarding<'_, '_, '_> {
     ) -> Result<Option<(Answered, Lease)>, HttpError> {
         let mut search = Search::new(self.forward, self.exchange, self.request);
         let mut now = self.exchange.times.arrived;
+        self.forward.pool.note_request(now);
         let mut lease = match self.first(&search, now).await {
             Some(picked) => picked.map_err(no_live_peer)?,
             None => return Ok(None),
         };
+        if self.forward.pool.config().queue.is_some() {
+            // What a request has waited in line is no server's fault.
+            now = Instant::now();
+        }
+        let began = now;
         let mut refusals = 0;
         loop {
             self.exchange.begin_attempt(lease.peer(), now);
             let outcome = self.try_peer(&lease, upload, now).await;
             now = Instant::now();
-            let so_far = self.so_far(&search, now, upload);
+            let so_far = TrySoFar {
+                tries: search.tries() + 1,
+                elapsed: now.duration_since(began),
+                replayable: upload.is_replayable(),
+            };
             match outcome {
                 Ok(answered) => {
                     self.exchange.answered(answered.response.status, now);
@@ -168,7 +178,9 @@ impl Forwarding<'_, '_, '_> {
         if self.is_about_route(&answered.response) {
             search.lacks(lease.peer());
         }
-        self.next(search, now)
+        // Nobody of whom the same is to be expected.
+        let next = search.next_who_has_it(now).ok()?;
+        self.forward.pool.allows_retry(now).then_some(next)
     }
 
     fn is_about_route(&self, response: &ResponseHead) -> bool {
@@ -193,14 +205,6 @@ impl Forwarding<'_, '_, '_> {
             return policy.turns_away_unavailable(so_far);
         }
         policy.lists(answered.response.status) && policy.turns_away(&self.request.method, so_far)
-    }
-
-    fn so_far(&self, search: &Search<'_>, now: Instant, upload: &Upload<'_>) -> TrySoFar {
-        TrySoFar {
-            tries: search.tries() + 1,
-            elapsed: now.duration_since(self.exchange.times.started),
-            replayable: upload.is_replayable(),
-        }
     }
 }
 

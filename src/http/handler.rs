@@ -99,16 +99,21 @@ fn find_route<'c>(
 
 /// `/app_a` to `/app_a/`: relative, so that it holds behind any port mapping; with a status that keeps method and body.
 fn to_slash(route: &Route, request: &RequestHead) -> Answer<'static> {
+    Answer::redirect(StatusCode::PERMANENT_REDIRECT, with_slash(route, request))
+}
+
+/// Where the client is sent that has left out the slash of `route`.
+pub(super) fn with_slash(route: &Route, request: &RequestHead) -> Vec<u8> {
     let mut location = Vec::new();
     write_escaped(&mut location, route.path.as_bytes());
     if let Some(query) = request.query() {
         location.push(b'?');
         location.extend_from_slice(query);
     }
-    Answer::redirect(StatusCode::PERMANENT_REDIRECT, location)
+    location
 }
 
-fn check_body(route: &Route, request: &RequestHead) -> Result<(), HttpError> {
+pub(super) fn check_body(route: &Route, request: &RequestHead) -> Result<(), HttpError> {
     match request.body {
         Framing::Length(length) if length > route.max_body => Err(TOO_LARGE),
         _ => Ok(()),
@@ -152,7 +157,10 @@ const NO_TUNNEL: HttpError =
     HttpError::client(StatusCode::NOT_IMPLEMENTED, "no tunnel to be had here");
 
 /// The protocols that the connection may change to. Servers of HTTP/2 are spoken to on connections that others share.
-fn offer(request: &RequestHead, forward: &Forward) -> Result<Option<Vec<u8>>, HttpError> {
+pub(super) fn offer(
+    request: &RequestHead,
+    forward: &Forward,
+) -> Result<Option<Vec<u8>>, HttpError> {
     match (request.protocol, forward.pool.transport().protocol) {
         (_, PeerProtocol::Http1) => Ok(request.offer()),
         (None, PeerProtocol::Http2) => Ok(None),

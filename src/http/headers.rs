@@ -181,6 +181,8 @@ pub(super) struct ClientHead<'a> {
     pub(super) rewrite: Rewrite<'a>,
     /// What binds the client to the server, if it has to be told.
     pub(super) cookie: Option<Vec<u8>>,
+    /// What lbd's cookie is called: a server that sets the same would take the client away from itself.
+    pub(super) own_cookie: Option<&'a str>,
 }
 
 /// Appends the head that the client gets, as HTTP/1.1's text.
@@ -205,11 +207,14 @@ pub(super) fn write_client_fields(
     client: &ClientHead<'_>,
 ) {
     let edits = &client.route.response_headers;
-    let left_out = match request.protocol {
+    let mut left_out = WRITTEN_IN_RESPONSE;
+    if request.protocol.is_some() {
         // The answer to a key of lbd's own.
-        Some(_) => WRITTEN_IN_RESPONSE.and(Names::of(&[Name::SecWebSocketAccept])),
-        None => WRITTEN_IN_RESPONSE,
-    };
+        left_out = left_out.with(Name::SecWebSocketAccept);
+    }
+    if client.own_cookie.is_some() {
+        left_out = left_out.with(Name::SetCookie);
+    }
     write_end_to_end(
         out,
         &response.fields,
@@ -234,6 +239,12 @@ pub(super) fn write_client_fields(
         framing => write_framing(out, framing),
     }
     write_via(out, exchange, response.version_number());
+    if let Some(own) = client.own_cookie.filter(|_| !touches(edits, "Set-Cookie")) {
+        let cookies = response.fields.all(Name::SetCookie);
+        for cookie in cookies.filter(|cookie| cookie_name(cookie) != own.as_bytes()) {
+            out.field("Set-Cookie", cookie);
+        }
+    }
     if let Some(cookie) = &client.cookie {
         out.field("Set-Cookie", cookie);
     }
@@ -245,6 +256,12 @@ pub(super) fn write_client_fields(
         }
         None => write_connection(out, request, client.keep_alive),
     }
+}
+
+/// The name in a value of `Set-Cookie`.
+fn cookie_name(cookie: &[u8]) -> &[u8] {
+    let mut parts = cookie.split(|b| matches!(b, b'=' | b';'));
+    parts.next().unwrap_or_default().trim_ascii()
 }
 
 /// Appends an informational response (RFC 9110 section 15.2), as HTTP/1.1's text.

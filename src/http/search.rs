@@ -74,22 +74,27 @@ impl<'f> Search<'f> {
         now: Instant,
         timer: &Timer,
     ) -> Result<Lease, NoLivePeer> {
-        let context = self.context(&self.lacking, now);
         let pool = &self.forward.pool;
-        match pool.pick_in_turn(&context, timer).await {
-            Err(nobody) if self.remembered > 0 && !nobody.is_busy => {
-                let anybody = self.context(&[], now);
-                pool.pick_in_turn(&anybody, timer).await
-            }
-            picked => picked,
+        // One that waits takes whoever has room: it must not stand in the way of others.
+        if self.remembered > 0
+            && pool.waiting() == 0
+            && let Ok(lease) = self.next_who_has_it(now)
+        {
+            return Ok(lease);
         }
+        let context = self.context(&[], now);
+        pool.pick_in_turn(&context, timer).await
+    }
+
+    /// Somebody who was not asked, and does not lack what the route is for.
+    pub(super) fn next_who_has_it(&self, now: Instant) -> Result<Lease, NoLivePeer> {
+        self.forward.pool.pick(&self.context(&self.lacking, now))
     }
 
     /// Somebody who was not asked.
     pub(super) fn next(&self, now: Instant) -> Result<Lease, NoLivePeer> {
         let pool = &self.forward.pool;
-        let picked = pool.pick(&self.context(&self.lacking, now));
-        picked.or_else(|nobody| {
+        self.next_who_has_it(now).or_else(|nobody| {
             if self.remembered == 0 {
                 return Err(nobody);
             }
@@ -119,11 +124,12 @@ impl<'f> Search<'f> {
 
     /// The peer of `lease` has answered with `response`, which is what the client gets.
     pub(super) fn found(&self, lease: &Lease, response: &ResponseHead, now: Instant) {
-        let policy = &self.forward.retry;
-        if !policy.lists(response.status) {
+        let is_there = response.status.as_u16() < 400;
+        if is_there {
             // What another has, those lack.
             let lacking = &self.lacking[self.remembered..];
-            self.forward.lacking.note(lacking, now, policy.memory());
+            let memory = self.forward.retry.memory();
+            self.forward.lacking.note(lacking, now, memory);
         }
         let session = self.session.as_deref();
         learn(&self.forward.pool, session, lease, response, now);

@@ -155,6 +155,11 @@ impl Site {
         })
     }
 
+    /// Whether connections of both are counted together.
+    pub fn counts_with(&self, other: &Self) -> bool {
+        self.gate.is_same(&other.gate)
+    }
+
     /// Whether a client that `other` let in may go on: it would have had to show no more than it did.
     pub fn admits_like(&self, other: &Self) -> bool {
         if self.proxy_protocol != other.proxy_protocol {

@@ -16,15 +16,22 @@ use crate::telemetry::Seldom;
 /// A listener's connections, of all workers, and over every reload.
 #[derive(Clone, Debug)]
 pub struct Gate {
-    count: Arc<AtomicU32>,
+    counts: Arc<Counts>,
     /// 0: no limit.
     most: u32,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    served: AtomicU32,
+    /// Those that are only told that they are too many. They take nobody's place.
+    crowded: AtomicU32,
 }
 
 /// One of a listener's connections, for as long as it lasts.
 #[derive(Debug)]
 pub struct Place {
-    count: Arc<AtomicU32>,
+    counts: Arc<Counts>,
     is_crowded: bool,
 }
 
@@ -32,24 +39,40 @@ impl Gate {
     /// A gate for `most` connections, 0 for any number, beside those that came through `previous`.
     pub fn new(most: u32, previous: Option<&Self>) -> Self {
         Self {
-            count: previous.map_or_else(Arc::default, |known| Arc::clone(&known.count)),
+            counts: previous.map_or_else(Arc::default, |known| Arc::clone(&known.counts)),
             most,
         }
     }
 
     /// A place for a connection; `None` if there are so many that it cannot even be told. `listener` is for the log.
     pub fn enter(&self, listener: impl std::fmt::Display) -> Option<Place> {
-        let before = self.count.fetch_add(1, Ordering::Relaxed);
-        let place = Place {
-            count: Arc::clone(&self.count),
-            is_crowded: self.most > 0 && before >= self.most,
-        };
-        if place.is_crowded {
-            complain(self.most, listener);
+        let most = if self.most == 0 { u32::MAX } else { self.most };
+        if is_added(&self.counts.served, most) {
+            return Some(self.place(false));
         }
+        complain(self.most, listener);
         let told = 64 + self.most / 8;
-        (!place.is_crowded || before - self.most < told).then_some(place)
+        is_added(&self.counts.crowded, told).then(|| self.place(true))
     }
+
+    /// Whether the connections of both are counted together.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.counts, &other.counts)
+    }
+
+    fn place(&self, is_crowded: bool) -> Place {
+        Place {
+            counts: Arc::clone(&self.counts),
+            is_crowded,
+        }
+    }
+}
+
+/// Counts one more, unless there are as many as `most`.
+fn is_added(count: &AtomicU32, most: u32) -> bool {
+    let more = |n: u32| (n < most).then_some(n + 1);
+    let updated = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+    updated.is_ok()
 }
 
 impl Place {
@@ -61,7 +84,11 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.count.fetch_sub(1, Ordering::Relaxed);
+        let count = match self.is_crowded {
+            true => &self.counts.crowded,
+            false => &self.counts.served,
+        };
+        count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -84,8 +111,17 @@ mod tests {
         let gate = Gate::new(8, None);
         let places: Vec<_> = (0..200).filter_map(|_| gate.enter("a")).collect();
         let crowded = places.iter().filter(|place| place.is_crowded()).count();
-        assert_eq!((places.len(), crowded), (8 + 64 + 1, 65));
+        assert_eq!((places.len(), crowded), (8 + 65, 65));
         drop(places);
+        assert!(gate.enter("a").is_some_and(|place| !place.is_crowded()));
+    }
+
+    #[test]
+    fn one_too_many_takes_nobody_s_place() {
+        let gate = Gate::new(1, None);
+        let (first, crowded) = (gate.enter("a"), gate.enter("a"));
+        assert!(crowded.as_ref().is_some_and(Place::is_crowded));
+        drop(first);
         assert!(gate.enter("a").is_some_and(|place| !place.is_crowded()));
     }
 

@@ -4,6 +4,7 @@
 //! can fail first (open the log, bind, build), then stores the new snapshot once: a request sees
 //! all of the old configuration or all of the new.
 
+mod caretaker;
 mod expiry;
 mod orders;
 mod reload;
@@ -24,13 +25,13 @@ use arc_swap::ArcSwap;
 use tokio::{task::JoinHandle, time::Instant};
 
 use self::{
-    expiry::Expiry,
+    caretaker::Caretaker,
     orders::Orders,
     snapshot::Snapshot,
     worker::{Bell, BoundSocket, Port, Service, Worker},
 };
 pub use self::{
-    orders::{OrderError, Wish},
+    orders::{OrderError, Ordered, Wish},
     reload::{ReloadError, Reloader},
 };
 use crate::{
@@ -38,7 +39,7 @@ use crate::{
     http::{Question, explain},
     net::{BindError, bind, bind_datagrams},
     telemetry::{AccessLog, AccessSink, Troubles},
-    upstream::{Checks, PoolStatus, Resolver, ServerStatus},
+    upstream::{Checks, PoolStatus, Resolver},
 };
 
 /// What would become of a request if `config` were served, by a lbd that knows nothing yet of its servers. Looks their
@@ -50,11 +51,9 @@ pub async fn explain_file(config: &Config, question: &Question) -> Result<String
     let resolver = Resolver::default();
     resolver.refresh(&config.pools).await;
     let snapshot = Snapshot::build(config, &resolver, None).map_err(|error| error.to_string())?;
-    explain(config, snapshot.pools_by_name(), question)
+    explain(config, |bind| snapshot.site(bind).cloned(), question)
 }
 
-/// How often names in `servers` are looked up again.
-const RESOLVE_INTERVAL: Duration = Duration::from_secs(10);
 /// How long the last access lines may take to reach the disk.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -69,7 +68,7 @@ pub struct Server {
     bound: Mutex<Vec<Bound>>,
     is_ending: AtomicBool,
     /// Held by the reload that is under way.
-    reloading: tokio::sync::Mutex<()>,
+    reloading: Arc<tokio::sync::Mutex<()>>,
     checks: Arc<Checks>,
     orders: Arc<Orders>,
     background: JoinHandle<()>,
@@ -125,7 +124,6 @@ impl Server {
         let resolver = Arc::new(Resolver::default());
         resolver.refresh(&config.pools).await;
         let first = Snapshot::build(&config, &resolver, None)?;
-        first.begin();
         let snapshot = Arc::new(ArcSwap::from_pointee(first));
         let troubles = Arc::new(Troubles::default());
         let mut workers = Vec::with_capacity(count);
@@ -141,14 +139,18 @@ impl Server {
         let checks = Arc::new(Checks::new(ring));
         let orders = Orders::new(Arc::clone(&snapshot), config.state_file.clone(), bells);
         let orders = Arc::new(orders);
+        snapshot.load().begin();
         orders.recall();
-        let looking_after = look_after(
-            Arc::clone(&snapshot),
-            Arc::clone(&resolver),
-            Arc::clone(&checks),
-        );
+        let reloading = Arc::new(tokio::sync::Mutex::default());
+        let caretaker = Caretaker {
+            snapshot: Arc::clone(&snapshot),
+            resolver: Arc::clone(&resolver),
+            checks: Arc::clone(&checks),
+            orders: Arc::clone(&orders),
+            reloading: Arc::clone(&reloading),
+        };
         let server = Self {
-            background: tokio::spawn(looking_after),
+            background: tokio::spawn(caretaker.run()),
             checks,
             orders,
             snapshot,
@@ -158,10 +160,11 @@ impl Server {
             troubles,
             bound: Mutex::default(),
             is_ending: AtomicBool::new(false),
-            reloading: tokio::sync::Mutex::default(),
+            reloading,
         };
-        let pools = server.snapshot.load().pools().cloned().collect();
-        server.checks.follow(pools).await?;
+        let first = server.snapshot.load_full();
+        server.checks.look(first.prospects()).await?;
+        server.checks.follow(first.pools().cloned().collect())?;
         server.listen(listening).await;
         announce(&config, &server.bound());
         tracing::info!("{count} worker{}", if count == 1 { "" } else { "s" });
@@ -205,18 +208,25 @@ impl Server {
         let sink = open(&config.log.access)?;
         self.resolver.refresh(&config.pools).await;
         let next = Snapshot::build(&config, &self.resolver, Some(&self.snapshot.load()))?;
-        next.begin();
         // What is new is checked before anything is sent to it.
-        self.checks.follow(next.pools().cloned().collect()).await?;
+        self.checks.look(next.prospects()).await?;
+        if self.is_ending() {
+            return Err(StartError::Ending);
+        }
         // From here on nothing fails.
         let removed = current
             .iter()
             .filter(|bound| !wanted.contains(&bound.configured));
         self.close(removed.map(|bound| bound.configured).collect())
             .await;
-        self.snapshot.store(Arc::new(next));
+        let next = Arc::new(next);
+        self.snapshot.store(Arc::clone(&next));
+        next.begin();
+        self.checks.follow(next.pools().cloned().collect())?;
         self.access.switch(sink);
-        self.orders.keep();
+        self.orders.look_again();
+        // It says itself why not.
+        let _ = self.orders.keep();
         self.listen(added).await;
         self.bound()
             .sort_by_key(|bound| wanted.iter().position(|port| *port == bound.configured));
@@ -240,13 +250,14 @@ impl Server {
     ///
     /// # Errors
     /// There is no such pool or server.
-    pub fn order(&self, wish: &Wish) -> Result<Vec<ServerStatus>, OrderError> {
+    pub fn order(&self, wish: &Wish) -> Result<Ordered, OrderError> {
         self.orders.give(wish)
     }
 
     /// What would become of a request now, under `config`, which is what is served.
     fn explain(&self, config: &Config, question: &Question) -> Result<String, String> {
-        explain(config, self.snapshot.load().pools_by_name(), question)
+        let snapshot = self.snapshot.load();
+        explain(config, |bind| snapshot.site(bind).cloned(), question)
     }
 
     /// What is to be told of the pools, by name.
@@ -419,28 +430,5 @@ fn announce(config: &Config, bound: &[Bound]) {
             pool.name.value,
             pool.balance
         );
-    }
-}
-
-/// Looks names up again, and certificates over, for as long as the server lives.
-async fn look_after(
-    snapshot: Arc<ArcSwap<Snapshot>>,
-    resolver: Arc<Resolver>,
-    checks: Arc<Checks>,
-) {
-    let mut expiry = Expiry::default();
-    loop {
-        expiry.look(snapshot.load().certificates());
-        tokio::time::sleep(RESOLVE_INTERVAL).await;
-        let pools = snapshot.load_full();
-        let configs: Vec<_> = pools.pools().map(|pool| pool.config().clone()).collect();
-        resolver.refresh(&configs).await;
-        let changed = pools.pools().filter(|pool| pool.follow(&resolver)).count();
-        if changed > 0 {
-            let pools = pools.pools().cloned().collect();
-            if let Err(error) = checks.follow(pools).await {
-                tracing::error!("servers cannot be checked: {error}");
-            }
-        }
     }
 }

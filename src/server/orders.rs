@@ -4,9 +4,10 @@
 //! written down, as a whole and at once, whenever it changes; without, the end of the process says what is forgotten.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::{snapshot::Snapshot, worker::Bell};
-use crate::upstream::{Duty, NoSuchServer, Order, Pool, ServerStatus, StandingOrder};
+use crate::upstream::{Duty, NoSuchServer, Order, Pool, ServerStatus};
 
 /// What an operator wants of a server.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -52,7 +53,7 @@ pub enum OrderError {
 }
 
 /// One order as the file has it.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct Written {
     pool: String,
     server: String,
@@ -62,11 +63,22 @@ struct Written {
     deadline: Option<Timestamp>,
 }
 
+/// What came of a wish.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Ordered {
+    /// What is to be told of each server that it is for.
+    pub servers: Vec<ServerStatus>,
+    /// What the operator should know besides.
+    pub warning: Option<String>,
+}
+
 /// The orders of a running server.
 #[derive(Debug)]
 pub(super) struct Orders {
     snapshot: Arc<ArcSwap<Snapshot>>,
     file: Option<PathBuf>,
+    /// Those of the file for servers that are not there, or not yet: a name may have no address at the start.
+    waiting: Mutex<Vec<Written>>,
     /// Rung when tunnels are to end.
     bells: Arc<[Bell]>,
 }
@@ -80,21 +92,22 @@ impl Orders {
         Self {
             snapshot,
             file,
+            waiting: Mutex::default(),
             bells,
         }
     }
 
-    /// Does what `wish` says; gives what is to be told of each server that it is for.
+    /// Does what `wish` says.
     ///
     /// # Errors
     /// There is nobody whom it could be for.
-    pub(super) fn give(self: &Arc<Self>, wish: &Wish) -> Result<Vec<ServerStatus>, OrderError> {
+    pub(super) fn give(self: &Arc<Self>, wish: &Wish) -> Result<Ordered, OrderError> {
         let pool = self.pool(&wish.pool)?;
         let now = Instant::now();
         let deadline = wish.deadline.map(|lasting| now + lasting);
-        let order = Order::new(wish.duty, wish.by.clone(), deadline);
-        let statuses = pool.order(&wish.server, &order, now)?;
-        for status in &statuses {
+        let order = Order::new(&wish.server, wish.duty, wish.by.clone(), deadline);
+        let servers = pool.order(&wish.server, &order, now)?;
+        for status in &servers {
             tracing::info!(
                 "pool {}: server {} {}, by {}{}",
                 wish.pool,
@@ -110,9 +123,11 @@ impl Orders {
             pool.close_tunnels(&wish.server);
             self.bells.iter().for_each(Bell::ring);
         }
-        self.keep();
-        self.watch(&wish.pool, &wish.server, order);
-        Ok(statuses)
+        self.watch(&wish.pool, order);
+        Ok(Ordered {
+            servers,
+            warning: self.keep().err(),
+        })
     }
 
     /// Gives the orders that were written down before the start.
@@ -120,10 +135,10 @@ impl Orders {
         let Some(file) = &self.file else {
             return;
         };
-        let written = match read(file) {
-            Ok(written) => written,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-            Err(error) => {
+        match read(file) {
+            Ok(written) => *self.waiting() = written,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 let aside = file.with_extension("broken");
                 // If that fails, too, the next order replaces the file: it is of no use to anybody.
                 let _ = fs::rename(file, &aside);
@@ -132,78 +147,104 @@ impl Orders {
                     file.display(),
                     aside.display()
                 );
-                return;
             }
-        };
-        for order in written {
-            let (pool, server) = (order.pool.clone(), order.server.clone());
-            match self.recall_one(order) {
+            Err(error) => {
+                return tracing::error!(
+                    "state file {} cannot be read: {error}; no order of it is followed",
+                    file.display()
+                );
+            }
+        }
+        self.look_again();
+        // So that one that cannot be written is known before it matters.
+        let _ = self.keep();
+        for order in self.waiting().iter() {
+            tracing::warn!(
+                "state file {}: pool {} has no server {}, or none yet",
+                file.display(),
+                order.pool,
+                order.server
+            );
+        }
+    }
+
+    /// Gives those orders for whose servers were not there before, and are now.
+    pub(super) fn look_again(self: &Arc<Self>) {
+        let waiting = std::mem::take(&mut *self.waiting());
+        for written in waiting {
+            let (pool, server) = (written.pool.clone(), written.server.clone());
+            match self.recall_one(&written) {
                 Ok(duty) => tracing::info!("pool {pool}: server {server} {} still", verb(duty)),
-                Err(error) => tracing::warn!("state file {}: {error}", file.display()),
+                Err(()) => self.waiting().push(written),
             }
         }
     }
 
-    fn recall_one(self: &Arc<Self>, written: Written) -> Result<Duty, Box<dyn std::error::Error>> {
+    fn recall_one(self: &Arc<Self>, written: &Written) -> Result<Duty, ()> {
         let now = Instant::now();
-        let duty = Duty::named(&written.state);
-        let duty = duty.ok_or_else(|| format!("{} is no state", written.state))?;
+        let duty = Duty::named(&written.state).ok_or(())?;
         let left = |deadline: Timestamp| {
             let left = deadline.duration_since(Timestamp::now());
             now + Duration::try_from(left.max(SignedDuration::ZERO)).unwrap_or_default()
         };
         let order = Order {
+            server: written.server.as_str().into(),
             duty,
-            by: written.by,
+            by: written.by.clone(),
             at: written.at,
             deadline: written.deadline.map(left),
         };
-        self.pool(&written.pool)?
-            .order(&written.server, &order, now)?;
-        self.watch(&written.pool, &written.server, order);
+        let pool = self.pool(&written.pool).map_err(drop)?;
+        pool.order(&written.server, &order, now).map_err(drop)?;
+        self.watch(&written.pool, order);
         Ok(duty)
     }
 
     /// Says what the next start will not know, or keeps it.
     pub(super) fn end(&self) {
         if self.file.is_some() {
-            return self.keep();
+            // It has said why not.
+            let _ = self.keep();
+            return;
         }
-        for (pool, standing) in self.standing() {
+        for (pool, order) in self.standing() {
             tracing::warn!(
                 "pool {pool}: that server {} {}, by {}, is forgotten; with `state_file` it would be kept",
-                standing.server,
-                verb(standing.order.duty),
-                standing.order.by
+                order.server,
+                verb(order.duty),
+                order.by
             );
         }
     }
 
     /// Writes all orders down, if there is where.
-    pub(super) fn keep(&self) {
+    ///
+    /// # Errors
+    /// What the operator is to be told; the log says so, too.
+    pub(super) fn keep(&self) -> Result<(), String> {
         let Some(file) = &self.file else {
-            return;
+            return Ok(());
         };
         let now = Instant::now();
-        let written: Vec<_> = self
-            .standing()
-            .into_iter()
-            .map(|(pool, standing)| Written::new(pool, standing, now))
-            .collect();
-        if let Err(error) = write(file, &written) {
-            tracing::error!(
+        let standing = self.standing().into_iter();
+        let standing = standing.map(|(pool, order)| Written::new(pool, &order, now));
+        let written: Vec<_> = standing.chain(self.waiting().iter().cloned()).collect();
+        write(file, &written).map_err(|error| {
+            let warning = format!(
                 "state file {}: {error}; a restart would forget what stands",
                 file.display()
             );
-        }
+            tracing::error!("{warning}");
+            warning
+        })
     }
 
     /// Ends the drain at its deadline, if it has one.
-    fn watch(self: &Arc<Self>, pool: &str, server: &str, order: Order) {
+    fn watch(self: &Arc<Self>, pool: &str, order: Order) {
         let Some(deadline) = order.deadline else {
             return;
         };
-        let (orders, pool, server) = (Arc::downgrade(self), pool.to_owned(), server.to_owned());
+        let (orders, pool) = (Arc::downgrade(self), pool.to_owned());
         tokio::spawn(async move {
             tokio::time::sleep_until(deadline).await;
             let Some(orders) = orders.upgrade() else {
@@ -211,10 +252,11 @@ impl Orders {
             };
             // Without the pool there is nothing left to end.
             if let Ok(pool) = orders.pool(&pool)
-                && pool.end_of_drain(&server, &order)
+                && pool.end_of_drain(&order)
             {
                 orders.bells.iter().for_each(Bell::ring);
-                orders.keep();
+                // It has said why not.
+                let _ = orders.keep();
             }
         });
     }
@@ -232,20 +274,24 @@ impl Orders {
         })
     }
 
-    fn standing(&self) -> Vec<(String, StandingOrder)> {
+    fn standing(&self) -> Vec<(String, Order)> {
         let snapshot = self.snapshot.load();
         let of_pool = |pool: &Arc<Pool>| {
             let name = pool.name().to_owned();
             let orders = pool.orders().into_iter();
-            orders.map(move |standing| (name.clone(), standing))
+            orders.map(move |order| (name.clone(), order))
         };
         snapshot.pools().flat_map(of_pool).collect()
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<Written>> {
+        // Taken and put back as a whole.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Written {
-    fn new(pool: String, standing: StandingOrder, now: Instant) -> Self {
-        let StandingOrder { server, order } = standing;
+    fn new(pool: String, order: &Order, now: Instant) -> Self {
         let at = |deadline: Instant| {
             let left = SignedDuration::try_from(deadline.saturating_duration_since(now));
             let left = left.unwrap_or(SignedDuration::ZERO);
@@ -253,9 +299,9 @@ impl Written {
         };
         Self {
             pool,
-            server,
+            server: order.server.to_string(),
             state: order.duty.to_string(),
-            by: order.by,
+            by: order.by.clone(),
             at: order.at,
             deadline: order.deadline.map(at),
         }
@@ -272,13 +318,17 @@ fn verb(duty: Duty) -> &'static str {
 
 fn read(file: &Path) -> io::Result<Vec<Written>> {
     let text = fs::read(file)?;
-    serde_json::from_slice(&text).map_err(io::Error::other)
+    let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+    serde_json::from_slice(&text).map_err(invalid)
 }
 
 /// Written beside it and moved into place, so that whoever reads it finds the old or the new.
 fn write(file: &Path, written: &[Written]) -> io::Result<()> {
     let text = serde_json::to_string_pretty(written).map_err(io::Error::other)?;
     let draft = file.with_extension("draft");
-    fs::write(&draft, text + "\n")?;
+    let mut open = fs::File::create(&draft)?;
+    open.write_all(text.as_bytes())?;
+    open.write_all(b"\n")?;
+    open.sync_all()?;
     fs::rename(&draft, file)
 }

@@ -2,12 +2,12 @@
 
 use std::{io, path::PathBuf, sync::Arc};
 
-use super::{OrderError, Server, StartError, Wish};
+use super::{OrderError, Ordered, Server, StartError, Wish};
 use crate::{
     config::{self, Certificate, Config, Report, SourceFile},
     http::Question,
     telemetry::EventLog,
-    upstream::{PoolStatus, ServerStatus},
+    upstream::PoolStatus,
 };
 
 /// Loads the file again and has the server follow it.
@@ -100,7 +100,7 @@ impl Reloader {
     ///
     /// # Errors
     /// There is no such pool or server.
-    pub fn order(&self, wish: &Wish) -> Result<Vec<ServerStatus>, OrderError> {
+    pub fn order(&self, wish: &Wish) -> Result<Ordered, OrderError> {
         self.server.order(wish)
     }
 

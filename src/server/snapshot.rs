@@ -11,7 +11,7 @@ use crate::{
     http::{Site, SiteSource},
     stream::{Forwarder, ForwarderSource},
     telemetry::LineFormat,
-    upstream::{Pool, Resolver},
+    upstream::{NextSet, Pool, Resolver},
 };
 
 /// What one configuration says, ready for requests.
@@ -49,6 +49,12 @@ impl Snapshot {
         for listener in &config.listeners {
             let known = |bind: &At<SocketAddr>| previous?.site(bind.value);
             let before = listener.bind.iter().find_map(known).map(AsRef::as_ref);
+            // Of two that were one, the first goes on counting.
+            let is_taken = |known: &&Site| {
+                let mut sites = sites.iter();
+                sites.any(|(_, site): &(_, Arc<Site>)| site.counts_with(known))
+            };
+            let before = before.filter(|known| !is_taken(known));
             let site = Site::new(listener, &config.routes, &pools, access, before)?;
             let site = Arc::new(site);
             sites.extend(
@@ -86,8 +92,10 @@ impl Snapshot {
         self.certificates.iter()
     }
 
-    pub(super) fn pools_by_name(&self) -> &HashMap<String, Arc<Pool>> {
-        &self.pools
+    /// Its pools, with the servers that they are to have.
+    pub(super) fn prospects(&self) -> Vec<(Arc<Pool>, NextSet)> {
+        let own = |pool: &Arc<Pool>| (Arc::clone(pool), pool.own_set());
+        self.pools().map(own).collect()
     }
 
     pub(super) fn pools(&self) -> impl Iterator<Item = &Arc<Pool>> {
@@ -124,7 +132,7 @@ impl Snapshot {
             .map(|(_, _, forwarder)| forwarder)
     }
 
-    fn site(&self, address: SocketAddr) -> Option<&Arc<Site>> {
+    pub(super) fn site(&self, address: SocketAddr) -> Option<&Arc<Site>> {
         self.sites
             .iter()
             .find(|(listener, _)| *listener == address)

@@ -28,10 +28,9 @@ impl Connecting<'_> {
         let mut tried: Vec<PeerId> = Vec::new();
         // Not since the client came: how long it took to say what it wants is nothing that a server has to answer for.
         let pool = &self.destination.pool;
-        let mut picked = self
-            .keys
-            .pick_in_turn(pool, Instant::now(), self.timer)
-            .await;
+        let came = Instant::now();
+        pool.note_request(came);
+        let mut picked = self.keys.pick_in_turn(pool, came, self.timer).await;
         if let Err(nobody) = &picked {
             journal.ends_with(if nobody.is_busy { 503 } else { 502 });
         }

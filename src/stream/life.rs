@@ -72,6 +72,7 @@ impl Life {
             return None;
         };
         let port = table.arrival.actual.port();
+        destination.pool.note_request(now);
         let mut tried = Vec::new();
         let Some((lease, peer)) = choose(destination, asker.0, port, &mut tried, now) else {
             note_loss(table, forwarder, destination, asker);
@@ -289,7 +290,9 @@ impl Life {
         let Some(last) = self.session.last.borrow().clone() else {
             return false;
         };
-        if self.table.is_ending() || !self.destination.retry.allows(failure, &Method::GET, so_far) {
+        let Destination { pool, retry } = &*self.destination;
+        let may_go_on = retry.allows(failure, &Method::GET, so_far) && pool.allows_retry(now);
+        if self.table.is_ending() || !may_go_on {
             return false;
         }
         let (client, port) = (self.session.asker.0, self.table.arrival.actual.port());

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU8, Ordering},
     },
 };
@@ -25,6 +25,8 @@ pub enum Duty {
 /// What an operator has said of a server. It holds until the next word, over every reload.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Order {
+    /// Which server was named: all addresses of a name, or one address.
+    pub server: Arc<str>,
     /// What it is there for.
     pub duty: Duty,
     /// Who said so.
@@ -106,6 +108,7 @@ mod tests {
         assert_eq!(orders.duty(), None);
         for duty in Duty::ALL {
             orders.give(Some(Order {
+                server: "a:1".into(),
                 duty,
                 by: "root".to_owned(),
                 at: Timestamp::UNIX_EPOCH,

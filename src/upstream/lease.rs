@@ -10,7 +10,7 @@ use super::{
     member::Member,
     peer::Peer,
     peer_set::{Binding, Chosen, PeerSet},
-    queue::Queue,
+    succession::Succession,
 };
 use crate::telemetry::{Seldom, time_of_day_in};
 
@@ -51,11 +51,11 @@ impl Lease {
 
     /// The lease's place at the peer, without the rest of it.
     pub fn stay(self) -> InFlight {
-        let peer = Arc::clone(self.peer());
+        let (peer, common) = (Arc::clone(self.peer()), self.set.common());
         peer.enter_tunnel();
         InFlight {
             closings: self.closings,
-            queue: self.set.common().queue.clone(),
+            line: common.has_queue.then(|| Arc::clone(&common.succession)),
             peer,
         }
     }
@@ -96,10 +96,8 @@ impl Lease {
         }
         let probed = std::mem::take(&mut self.chosen.is_probe);
         if let Some(Change::CameBack { after }) = self.peer().health.succeeded(now, probed) {
-            self.set.reconsider();
-            if let Some(queue) = &self.set.common().queue {
-                queue.room_has_come();
-            }
+            self.set.reconsider_current();
+            self.set.common().succession.queue.room_has_come();
             tracing::info!(
                 "pool {}: server {} is back after {:.1} s",
                 self.set.pool(),
@@ -135,7 +133,7 @@ impl Lease {
         let (pool, server) = (self.set.pool(), self.peer().label());
         match self.peer().health.failed(now, probed, limit, reason) {
             Some(Change::WentOut { lasting, failures }) => {
-                self.set.reconsider();
+                self.set.reconsider_current();
                 let until =
                     lasting.map_or_else(|| "a check finds it well".to_owned(), time_of_day_in);
                 tracing::warn!(
@@ -160,7 +158,7 @@ impl Lease {
 pub struct InFlight {
     peer: Arc<Peer>,
     /// Who waits for its room.
-    queue: Option<Arc<Queue>>,
+    line: Option<Arc<Succession>>,
     /// How often the peer's tunnels had been closed when this one began.
     closings: u32,
 }
@@ -175,8 +173,8 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.peer.leave_tunnel();
-        if let Some(queue) = &self.queue {
-            queue.room_has_come();
+        if let Some(line) = &self.line {
+            line.queue.room_has_come();
         }
     }
 }
@@ -187,8 +185,9 @@ impl Drop for Lease {
             self.peer().health.probe_abandoned(Instant::now());
         }
         self.peer().leave();
-        if let Some(queue) = &self.set.common().queue {
-            queue.room_has_come();
+        let common = self.set.common();
+        if common.has_queue {
+            common.succession.queue.room_has_come();
         }
     }
 }

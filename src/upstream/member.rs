@@ -72,6 +72,12 @@ impl Member {
         self.peer.orders.duty().unwrap_or(self.duty)
     }
 
+    /// It is chosen from now on; says whether it was down until now.
+    pub(super) fn begin(&self) -> bool {
+        let is_down = self.duty() == Duty::Down;
+        self.peer.was_down(is_down) && !is_down
+    }
+
     /// What the file says that it is there for.
     pub(super) fn duty_by_file(&self) -> Duty {
         self.duty
@@ -122,9 +128,10 @@ impl Member {
             Use::Yes(_) => false,
             Use::AsProbe => true,
         };
-        let before = self.peer.enter();
-        let has_room = self.max_conns == 0 || before < self.max_conns;
-        if has_room && (!is_probe || self.peer.health.claim_probe(now)) {
+        if !self.peer.enter(self.max_conns) {
+            return None;
+        }
+        if !is_probe || self.peer.health.claim_probe(now) {
             return Some(is_probe);
         }
         self.peer.turn_back();

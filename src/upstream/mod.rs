@@ -20,6 +20,7 @@ mod queue;
 mod rehearsal;
 mod status;
 mod sticky;
+mod succession;
 mod tier;
 
 // Whether they are well.
@@ -48,10 +49,10 @@ pub use self::{
     keepalive::{Connection, Keepalive},
     lease::{InFlight, Lease},
     multiplex::{Multiplexed, Slot, Way},
-    order::{NoSuchServer, StandingOrder},
+    order::NoSuchServer,
     peer::{Peer, PeerId},
     peer_set::{Binding, PickContext},
-    pool::{NoLivePeer, Pool},
+    pool::{NextSet, NoLivePeer, Pool},
     rehearsal::Prospect,
     resolve::Resolver,
     retry::{RetryPolicy, TrySoFar},

@@ -26,15 +26,6 @@ pub struct NoSuchServer {
     pub known: Vec<String>,
 }
 
-/// An order as it is kept for the next start.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct StandingOrder {
-    /// The server, as the file calls it.
-    pub server: String,
-    /// The order.
-    pub order: Order,
-}
-
 impl Pool {
     /// Gives `order` for `server`, which is called as the file calls it, or by its address. Where a name stands for
     /// several addresses, it is for all of them. Gives what is to be told of each.
@@ -59,7 +50,7 @@ impl Pool {
         for (_, member) in &meant {
             give(member, order, now);
         }
-        set.reconsider();
+        set.reconsider_current();
         self.room_has_come();
         let status = |(place, member): (_, &Member)| {
             ServerStatus::new(member, &set, PeerSet::is_backup(place), now)
@@ -67,12 +58,15 @@ impl Pool {
         Ok(meant.into_iter().map(status).collect())
     }
 
-    /// The time of `order` for `server` has passed, if it still stands: it goes down, and what is left there ends. Says
-    /// whether anything is to end.
-    pub fn end_of_drain(&self, server: &str, order: &Order) -> bool {
+    /// The time of `order` has passed, if it still stands: its server goes down, and what is left there ends. Says whether
+    /// anything is to end.
+    pub fn end_of_drain(&self, order: &Order) -> bool {
         let set = self.set.load();
         let mut is_any = false;
-        for member in set.members().filter(|member| is_called(member, server)) {
+        for member in set
+            .members()
+            .filter(|member| is_called(member, &order.server))
+        {
             let peer = &member.peer;
             if peer.orders.order().as_ref() != Some(order) {
                 continue;
@@ -91,7 +85,7 @@ impl Pool {
             peer.close_tunnels();
             is_any = true;
         }
-        set.reconsider();
+        set.reconsider_current();
         is_any
     }
 
@@ -103,15 +97,13 @@ impl Pool {
     }
 
     /// The orders that stand for its servers.
-    pub fn orders(&self) -> Vec<StandingOrder> {
+    pub fn orders(&self) -> Vec<Order> {
         let set = self.set.load();
-        let standing = |member: &Member| {
-            Some(StandingOrder {
-                server: member.peer.label().to_string(),
-                order: member.peer.orders.order()?,
-            })
-        };
-        set.members().filter_map(standing).collect()
+        let standing = |member: &Member| member.peer.orders.order();
+        let mut orders: Vec<Order> = set.members().filter_map(standing).collect();
+        // One for a name stands with each of its addresses.
+        orders.dedup_by(|a, b| a.server == b.server);
+        orders
     }
 }
 
@@ -119,6 +111,7 @@ fn give(member: &Member, order: &Order, now: Instant) {
     let peer: &Arc<Peer> = &member.peer;
     let before = member.duty();
     let is_the_file_s = order.duty == Duty::Up && member.duty_by_file() == Duty::Up;
+    peer.was_down(order.duty == Duty::Down);
     peer.orders.give((!is_the_file_s).then(|| order.clone()));
     if order.duty == Duty::Up {
         peer.health.forgive(before == Duty::Down);
@@ -132,20 +125,21 @@ fn give(member: &Member, order: &Order, now: Instant) {
 /// Whether an operator who says `name` means `member`.
 fn is_called(member: &Member, name: &str) -> bool {
     let peer = &member.peer;
-    let mut names = [
-        member.authority.as_ref(),
-        peer.label().as_ref(),
-        member.route.as_deref().unwrap_or_default(),
-    ]
-    .into_iter();
+    let names = [
+        Some(&*member.authority),
+        Some(&**peer.label()),
+        member.route.as_deref(),
+    ];
+    let mut names = names.into_iter().flatten();
     names.any(|known| known.eq_ignore_ascii_case(name)) || peer.address().to_string() == name
 }
 
 /// An order of an operator's, given now.
 impl Order {
-    /// That a server be there for what `duty` says, by the word of `by`.
-    pub fn new(duty: Duty, by: String, deadline: Option<Instant>) -> Self {
+    /// That `server` be there for what `duty` says, by the word of `by`.
+    pub fn new(server: &str, duty: Duty, by: String, deadline: Option<Instant>) -> Self {
         Self {
+            server: server.into(),
             duty,
             by,
             // To the second, as it is read.

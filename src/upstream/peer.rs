@@ -38,6 +38,8 @@ pub struct Peer {
     /// Where `in_flight` is to be told, if anywhere. Looked at only if `is_seated`.
     seat: ArcSwapOption<Seat>,
     is_seated: AtomicBool,
+    /// Whether it was there for nobody, when that was looked at last.
+    was_down: AtomicBool,
     began: Instant,
     /// When a client that is bound to it came last, in milliseconds since it began; 0: never.
     bound_at: AtomicU64,
@@ -60,6 +62,7 @@ impl Peer {
             closings: AtomicU32::new(0),
             seat: ArcSwapOption::empty(),
             is_seated: AtomicBool::new(false),
+            was_down: AtomicBool::new(false),
             began,
             bound_at: AtomicU64::new(0),
         }
@@ -119,9 +122,22 @@ impl Peer {
         self.tell_seat();
     }
 
-    /// Counts one request more, for a method that knows of it; gives how many there were.
-    pub(super) fn enter(&self) -> u32 {
-        self.in_flight.fetch_add(1, Ordering::Relaxed)
+    /// Whether it was down until now; it `is_down` from now on, or is not.
+    pub(super) fn was_down(&self, is_down: bool) -> bool {
+        self.was_down.swap(is_down, Ordering::Relaxed)
+    }
+
+    /// Counts one request more, for a method that knows of it, unless there are as many as `most`; 0: no limit.
+    pub(super) fn enter(&self, most: u32) -> bool {
+        if most == 0 {
+            self.in_flight.fetch_add(1, Ordering::Relaxed);
+            return true;
+        }
+        let more = |n: u32| (n < most).then_some(n + 1);
+        let updated = self
+            .in_flight
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        updated.is_ok()
     }
 
     /// Takes back [`enter`](Self::enter).

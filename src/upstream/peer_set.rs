@@ -13,15 +13,15 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    duty::Duty,
+    duty::{Duty, Order},
     health::Admission,
     light::Light,
     member::{Member, Use},
     peer::{Peer, PeerId},
-    queue::Queue,
     rehearsal::Turn,
     resolve::Resolver,
     sticky::{Bindings, Names, Sticky},
+    succession::Succession,
     tier::Tier,
 };
 use crate::config::{self, ServerSpec};
@@ -43,8 +43,9 @@ pub(super) struct PeerSet {
 pub(super) struct Common {
     pub(super) light: Light,
     pub(super) sticky: Sticky,
-    /// Where requests wait for room, if they may.
-    pub(super) queue: Option<Arc<Queue>>,
+    /// Whether requests may wait for room.
+    pub(super) has_queue: bool,
+    pub(super) succession: Arc<Succession>,
 }
 
 /// Where in a [`PeerSet`] a member stands.
@@ -102,17 +103,22 @@ pub(super) struct Chosen {
 }
 
 impl PeerSet {
+    /// The members that `config` describes. Peers of `previous` are the same peers still; others are new.
     pub(super) fn build(
         config: &config::Pool,
         resolver: &Resolver,
-        known: &HashMap<SocketAddr, Arc<Peer>>,
+        previous: Option<&Self>,
         common: Arc<Common>,
     ) -> Self {
+        let known = Known {
+            resolver,
+            peers: previous.map(Self::peers).unwrap_or_default(),
+            orders: previous.map(Self::orders_by_name).unwrap_or_default(),
+            is_checked: config.health.is_some(),
+        };
         let tier = |backup| {
             let specs = config.servers.iter().filter(|spec| spec.backup == backup);
-            let mut members: Vec<_> = specs
-                .flat_map(|spec| members_of(spec, resolver, known))
-                .collect();
+            let mut members: Vec<_> = specs.flat_map(|spec| known.members_of(spec)).collect();
             for member in &mut members {
                 let (route, address) = (member.route.as_deref(), member.peer.address());
                 member.tag = common.sticky.tag(route, address);
@@ -140,13 +146,14 @@ impl PeerSet {
     }
 
     /// The set is chosen from now on.
-    pub(super) fn begin(&self) {
+    pub(super) fn begin(self: &Arc<Self>) {
         for tier in [&self.primary, &self.backup] {
             for (index, member) in tier.members.iter().enumerate() {
                 member.peer.take_seat(tier.balancer.seat(index));
             }
         }
         self.reconsider();
+        self.common.succession.begin(self);
     }
 
     /// The name of the pool.
@@ -194,13 +201,18 @@ impl PeerSet {
             if let Some(is_probe) = member.claim(admission, context.now) {
                 member.peer.tell_seat();
                 member.peer.bound_came(context.now);
+                if let Some(session) = context.session {
+                    self.common.sticky.renew(session, context.now);
+                }
                 return Some(Chosen {
                     place,
                     is_probe,
                     binding: Binding::Kept,
                 });
             }
-            if admission == Use::Full || self.only_lacks(member, context) {
+            // Nothing is wrong with it: others were faster, or it lacks what the request is for.
+            let has_no_room = matches!(admission, Use::Full | Use::Yes(_));
+            if has_no_room || self.only_lacks(member, context) {
                 binding = Binding::Lent;
             }
         }
@@ -246,43 +258,36 @@ impl PeerSet {
         order
     }
 
+    /// Whether the client is bound to somebody who has room for it.
+    pub(super) fn has_room_for_bound(&self, context: &PickContext<'_>) -> bool {
+        self.bound(context).is_some_and(|place| {
+            let admission = self.member(place);
+            let admission = admission.admission(context, true, self.is_only_usable());
+            matches!(admission, Use::Yes(_) | Use::AsProbe)
+        })
+    }
+
     fn bound(&self, context: &PickContext<'_>) -> Option<Place> {
         let sticky = &self.common.sticky;
         self.bindings.find(sticky, context.session?, context.now)
     }
 
+    /// Something has changed of a member's health or duty, as far as the set goes that is chosen from now.
+    pub(super) fn reconsider_current(&self) {
+        match self.common.succession.current() {
+            Some(current) => current.reconsider(),
+            None => self.reconsider(),
+        }
+    }
+
     /// Members that are out by failures are used all the same where too many of them are; and whether there is but one
     /// that can be used may have changed.
     pub(super) fn reconsider(&self) {
-        let tiers = [&self.primary, &self.backup];
-        let usable: usize = tiers.iter().map(|tier| tier.usable()).sum();
+        let usable = self.primary.usable() + self.backup.usable();
         self.is_only_usable.store(usable == 1, Ordering::Relaxed);
-        let Some(percent) = self.max_out else {
-            self.members()
-                .for_each(|member| member.peer.health.spare(false));
-            return;
-        };
-        for tier in tiers {
-            let most = tier.usable() * percent as usize / 100;
-            let out = |member: &Member| Some((member.peer.health.out_since()?, member.peer.id()));
-            let ups: Vec<_> = tier
-                .members
-                .iter()
-                .filter(|m| m.duty() == Duty::Up)
-                .collect();
-            let mut outs: Vec<_> = ups.iter().filter_map(|member| out(member)).collect();
-            outs.sort_unstable();
-            let are_all = outs.len() == ups.len();
-            let taken = if are_all {
-                &[]
-            } else {
-                &outs[..outs.len().min(most)]
-            };
-            for member in ups {
-                let is_taken = taken.iter().any(|(_, id)| *id == member.peer.id());
-                member.peer.health.spare(!is_taken);
-            }
-        }
+        let is_backup_well = self.backup.is_anybody_well();
+        self.primary.spare(self.max_out, is_backup_well);
+        self.backup.spare(self.max_out, false);
     }
 
     /// All members, with where they stand.
@@ -302,6 +307,16 @@ impl PeerSet {
         self.members()
             .map(|member| (member.peer.address(), Arc::clone(&member.peer)))
             .collect()
+    }
+
+    /// The orders that are for a name, whatever addresses it has.
+    fn orders_by_name(&self) -> HashMap<Arc<str>, Order> {
+        let order = |member: &Member| {
+            let order = member.peer.orders.order()?;
+            let is_for_name = *order.server == *member.authority;
+            is_for_name.then(|| (Arc::clone(&member.authority), order))
+        };
+        self.members().filter_map(order).collect()
     }
 
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
@@ -352,24 +367,38 @@ impl PeerSet {
     }
 }
 
-/// One member for each address that `spec` stands for.
-fn members_of(
-    spec: &ServerSpec,
-    resolver: &Resolver,
-    known: &HashMap<SocketAddr, Arc<Peer>>,
-) -> Vec<Member> {
-    let member = |address: &SocketAddr| match known.get(address) {
-        Some(peer) => Member::new(Arc::clone(peer), spec, false),
-        None => {
-            let label = resolver.label(&spec.address, *address);
-            Member::new(Arc::new(Peer::new(&label, *address)), spec, true)
+/// What was known before, for those of whom it is still true.
+struct Known<'k> {
+    resolver: &'k Resolver,
+    peers: HashMap<SocketAddr, Arc<Peer>>,
+    /// Orders for all addresses of a name.
+    orders: HashMap<Arc<str>, Order>,
+    is_checked: bool,
+}
+
+impl Known<'_> {
+    /// One member for each address that `spec` stands for.
+    fn members_of(&self, spec: &ServerSpec) -> Vec<Member> {
+        let addresses = self.resolver.addresses(&spec.address);
+        let member = |address: &SocketAddr| match self.peers.get(address) {
+            Some(peer) => Member::new(Arc::clone(peer), spec, false),
+            None => self.new_member(spec, *address),
+        };
+        let mut members: Vec<_> = addresses.iter().map(member).collect();
+        if members.len() > 1 {
+            // One route for several servers says nothing of where a session is.
+            members.iter_mut().for_each(|member| member.route = None);
         }
-    };
-    let addresses = resolver.addresses(&spec.address);
-    let mut members: Vec<_> = addresses.iter().map(member).collect();
-    if members.len() > 1 {
-        // One route for several servers says nothing of where a session is.
-        members.iter_mut().for_each(|member| member.route = None);
+        members
     }
-    members
+
+    fn new_member(&self, spec: &ServerSpec, address: SocketAddr) -> Member {
+        let label = self.resolver.label(&spec.address, address);
+        let member = Member::new(Arc::new(Peer::new(&label, address)), spec, true);
+        member.peer.health.begin(self.is_checked, true);
+        if let Some(order) = self.orders.get(&member.authority) {
+            member.peer.orders.give(Some(order.clone()));
+        }
+        member
+    }
 }

@@ -13,7 +13,6 @@ use super::{
     light::Light,
     peer::Peer,
     peer_set::{Common, Outlook, PeerSet, PickContext},
-    queue::Queue,
     resolve::Resolver,
     sticky::Sticky,
     transport::Transport,
@@ -26,13 +25,15 @@ pub struct Pool {
     config: config::Pool,
     pub(super) set: ArcSwap<PeerSet>,
     transport: Arc<Transport>,
-    /// Where requests wait for room, if they may.
-    queue: Option<(Arc<Queue>, config::Queue)>,
     /// How many of its requests may be tried again, if that is limited.
     budget: Option<Budget>,
     /// Whether there was a pool of this name before.
     has_predecessor: bool,
 }
+
+/// Members of a pool that are not chosen from yet.
+#[derive(Clone, Debug)]
+pub struct NextSet(pub(super) Arc<PeerSet>);
 
 /// Nobody could be chosen.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -61,27 +62,24 @@ impl Pool {
         previous: Option<&Self>,
     ) -> Result<Self, rustls::Error> {
         let transport = Transport::new(&config, previous.map(|pool| &pool.transport))?;
-        let before = previous.map(|pool| (pool, pool.set.load()));
-        let known = before.as_ref().map(|(_, set)| set.peers());
-        let known = known.unwrap_or_default();
+        let before = previous.map(|pool| (pool, pool.set.load_full()));
         let sticky = before
             .as_ref()
             .map(|(pool, set)| (&set.common().sticky, &pool.config));
-        let queue = || {
-            let common = before.as_ref().map(|(_, set)| set.common());
-            common.and_then(|common| common.queue.clone())
-        };
+        let succession = before
+            .as_ref()
+            .map(|(_, set)| Arc::clone(&set.common().succession));
         let common = Arc::new(Common {
             light: Light::new(&config.name),
-            queue: config.queue.map(|_| queue().unwrap_or_default()),
             sticky: Sticky::new(&config, sticky),
+            has_queue: config.queue.is_some(),
+            succession: succession.unwrap_or_default(),
         });
-        let line = common.queue.clone().zip(config.queue);
+        let known = before.as_ref().map(|(_, set)| &**set);
         let budget = config.retry.budget;
         Ok(Self {
             budget: budget.map(|percent| Budget::new(percent, Instant::now())),
-            queue: line,
-            set: ArcSwap::from_pointee(PeerSet::build(&config, resolver, &known, common)),
+            set: ArcSwap::from_pointee(PeerSet::build(&config, resolver, known, common)),
             config,
             transport,
             has_predecessor: previous.is_some(),
@@ -90,22 +88,22 @@ impl Pool {
 
     /// It is served from now on. Failure marks are forgotten: a reload says that what failed is mended.
     pub fn begin(&self) {
-        let set = self.set.load();
+        let set = self.set.load_full();
         let now = Instant::now();
         for member in set.members() {
             let health = &member.peer.health;
-            health.begin(self.config.health.is_some(), member.is_new);
-            if member.is_new && self.has_predecessor {
+            let is_back = member.begin();
+            if is_back {
+                health.forgive(true);
+            }
+            if !member.is_new {
+                health.begin(self.config.health.is_some(), false);
+            }
+            if is_back || member.is_new && self.has_predecessor {
                 health.warm_up(now);
             }
         }
         set.begin();
-    }
-
-    /// Where requests wait for room, and how long; `None` if they do not wait.
-    pub(super) fn queue(&self) -> Option<(&Arc<Queue>, config::Queue)> {
-        let (queue, limits) = self.queue.as_ref()?;
-        Some((queue, *limits))
     }
 
     /// How its servers are spoken to.
@@ -123,14 +121,33 @@ impl Pool {
         &self.config
     }
 
-    /// Follows what `resolver` has learnt; says whether that changed anything.
-    pub fn follow(&self, resolver: &Resolver) -> bool {
-        let current = self.set.load();
-        let common = Arc::clone(current.common());
-        let next = PeerSet::build(&self.config, resolver, &current.peers(), common);
-        if next.addresses() == current.addresses() {
-            return false;
+    /// The members that `resolver` knows of now, if they are others than those that are chosen from.
+    pub fn prepare(&self, resolver: &Resolver) -> Option<NextSet> {
+        let current = self.set.load_full();
+        let specs = |backup| {
+            let specs = self.config.servers.iter();
+            specs.filter(move |spec| spec.backup == backup)
+        };
+        let all = specs(false).chain(specs(true));
+        let addresses: Vec<_> = all
+            .flat_map(|spec| resolver.addresses(&spec.address))
+            .collect();
+        if addresses == current.addresses() {
+            return None;
         }
+        let common = Arc::clone(current.common());
+        let next = PeerSet::build(&self.config, resolver, Some(&current), common);
+        Some(NextSet(Arc::new(next)))
+    }
+
+    /// The members that it has.
+    pub fn own_set(&self) -> NextSet {
+        NextSet(self.set.load_full())
+    }
+
+    /// Has `next` be chosen from now on.
+    pub fn adopt(&self, next: NextSet) {
+        let NextSet(next) = next;
         tracing::info!(
             "pool {}: servers are now {}",
             self.name(),
@@ -138,13 +155,11 @@ impl Pool {
         );
         let now = Instant::now();
         for member in next.members().filter(|member| member.is_new) {
-            let health = &member.peer.health;
-            health.begin(self.config.health.is_some(), true);
-            health.warm_up(now);
+            member.begin();
+            member.peer.health.warm_up(now);
         }
+        self.set.store(Arc::clone(&next));
         next.begin();
-        self.set.store(Arc::new(next));
-        true
     }
 
     /// Whether `peer` is one of its peers that may be used.
@@ -159,12 +174,15 @@ impl Pool {
     /// # Errors
     /// [`NoLivePeer`], which is logged when the pool goes dark, not for each request.
     pub fn pick(&self, context: &PickContext<'_>) -> Result<Lease, NoLivePeer> {
-        if let Some(budget) = &self.budget
-            && context.tried.is_empty()
-        {
-            budget.note_request(context.now);
-        }
-        let set = self.set.load_full();
+        self.pick_from(self.set.load_full(), context)
+    }
+
+    /// The same among `set`.
+    pub(super) fn pick_from(
+        &self,
+        set: Arc<PeerSet>,
+        context: &PickContext<'_>,
+    ) -> Result<Lease, NoLivePeer> {
         let mut outlook = Outlook::Room;
         for _ in 0..TRIES {
             if let Some(chosen) = set.pick(context) {
@@ -203,7 +221,7 @@ impl Pool {
             return false;
         };
         let set = self.set.load();
-        set.reconsider();
+        set.reconsider_current();
         match judged {
             Judged::Began => {
                 tracing::info!("pool {pool}: server {server} is well, by its first check")
@@ -228,6 +246,13 @@ impl Pool {
         set.common().light.goes_on();
         self.room_has_come();
         false
+    }
+
+    /// A request has come that is for the pool.
+    pub fn note_request(&self, now: Instant) {
+        if let Some(budget) = &self.budget {
+            budget.note_request(now);
+        }
     }
 
     /// Whether the pool's budget lets a request be tried again, which is counted.

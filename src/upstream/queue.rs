@@ -5,10 +5,11 @@ use std::{
     collections::VecDeque,
     future::poll_fn,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering, fence},
     },
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use tokio::time::Instant;
@@ -17,11 +18,15 @@ use super::{
     lease::Lease,
     peer_set::PickContext,
     pool::{NoLivePeer, Pool},
+    succession::Succession,
 };
 use crate::{
     config,
     net::{Deadline, Timer},
 };
+
+/// The first in line looks again after this time at the latest.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The line of one pool, for all workers, and over reloads.
 #[derive(Debug, Default)]
@@ -135,22 +140,25 @@ impl Pool {
         context: &PickContext<'_>,
         timer: &Timer,
     ) -> Result<Lease, NoLivePeer> {
-        let Some((queue, limits)) = self.queue() else {
+        let Some(limits) = self.config().queue else {
             return self.pick(context);
         };
-        if queue.waiting() == 0 {
+        let set = self.set.load_full();
+        // Whom nobody waits for overtakes nobody.
+        if self.waiting() == 0 || set.has_room_for_bound(context) {
             match self.pick(context) {
                 Err(nobody) if nobody.is_busy => {}
                 picked => return picked,
             }
         }
         // Boxed, so that those who need not wait do not carry the space that waiting takes.
-        Box::pin(self.wait_in_line(queue, limits, context, timer)).await
+        let succession = &set.common().succession;
+        Box::pin(self.wait_in_line(succession, limits, context, timer)).await
     }
 
     async fn wait_in_line(
         &self,
-        queue: &Arc<Queue>,
+        succession: &Succession,
         limits: config::Queue,
         context: &PickContext<'_>,
         timer: &Timer,
@@ -160,37 +168,54 @@ impl Pool {
             retry_in: None,
             is_busy: true,
         };
-        let turn = queue.join(limits.size).ok_or_else(busy)?;
-        let look = || {
-            let now = Instant::now();
-            match self.pick(&PickContext { now, ..*context }) {
-                Err(nobody) if nobody.is_busy => None,
-                // If nobody is alive any more, there is nothing to wait for.
-                picked => Some(picked),
+        let turn = succession.queue.join(limits.size).ok_or_else(busy)?;
+        let served = poll_fn(|cx| {
+            let mut look_at = None;
+            let look = || {
+                let now = Instant::now();
+                // Whoever has begun to wait before a reload looks at what there is since.
+                let current = succession.current();
+                let set = current.unwrap_or_else(|| self.set.load_full());
+                look_at = Some(
+                    set.retry_in(now)
+                        .map_or(now + LOOK, |lasting| now + lasting),
+                );
+                match self.pick_from(set, &PickContext { now, ..*context }) {
+                    Err(nobody) if nobody.is_busy => None,
+                    // If nobody is alive any more, there is nothing to wait for.
+                    picked => Some(picked),
+                }
+            };
+            if let Poll::Ready(picked) = turn.poll(cx, look) {
+                return Poll::Ready(picked);
             }
-        };
-        let served = poll_fn(|cx| turn.poll(cx, look));
+            // Time, too, brings servers back.
+            if let Some(at) = look_at
+                && timer.poll_passed(cx, at).is_ready()
+            {
+                cx.waker().wake_by_ref();
+            }
+            Poll::Pending
+        });
         let deadline = Deadline::At(context.now + limits.timeout);
         let served = timer.limit(deadline, served).await;
         served.unwrap_or_else(|| Err(busy()))
     }
 
     /// Requests that wait for a server to have room.
-    pub(super) fn waiting(&self) -> usize {
-        self.queue().map_or(0, |(queue, _)| queue.waiting())
+    pub fn waiting(&self) -> usize {
+        self.set.load().common().succession.queue.waiting()
     }
 
     /// There may be room: whoever waits first looks.
     pub(super) fn room_has_come(&self) {
-        if let Some((queue, _)) = self.queue() {
-            queue.room_has_come();
-        }
+        self.set.load().common().succession.queue.room_has_come();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::Cell, task::Wake};
+    use std::{cell::Cell, sync::Arc, task::Wake};
 
     use super::*;
 

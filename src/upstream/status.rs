@@ -156,6 +156,10 @@ fn in_words(member: &Member, condition: &Condition) -> (&'static str, Option<Str
                 Some(format!("gets {percent:.0}% of its weight")),
             )
         }
+        (Duty::Up, Condition::Good) if member.duty_by_file() != Duty::Up => {
+            let file = member.duty_by_file();
+            ("up", Some(format!("{by}; the file says {file}")))
+        }
         (Duty::Up, Condition::Good) => ("up", None),
     }
 }

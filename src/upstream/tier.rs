@@ -33,6 +33,34 @@ impl Tier {
         self.members.iter().filter(is_up).count()
     }
 
+    /// Whether somebody is there for everybody, and not out.
+    pub(super) fn is_anybody_well(&self) -> bool {
+        let mut ups = self.members.iter().filter(|m| m.duty() == Duty::Up);
+        ups.any(|member| member.peer.health.out_since().is_none())
+    }
+
+    /// Has members that are out by failures be used all the same if they are more than `max_out` of a hundred, those
+    /// that went out last; and all of them if all are out, unless `others` can be used.
+    pub(super) fn spare(&self, max_out: Option<u32>, others: bool) {
+        let ups = self.members.iter().filter(|m| m.duty() == Duty::Up);
+        let ups: Vec<_> = ups.collect();
+        let out = |member: &&Member| Some((member.peer.health.out_since()?, member.peer.id()));
+        let mut outs: Vec<_> = ups.iter().filter_map(out).collect();
+        outs.sort_unstable();
+        let most = match max_out {
+            None => outs.len(),
+            Some(_) if outs.len() == ups.len() && others => outs.len(),
+            Some(_) if outs.len() == ups.len() => 0,
+            // Of two one may be out, however small the part.
+            Some(percent) => (ups.len() * percent as usize / 100).max(1),
+        };
+        outs.truncate(most);
+        for member in ups {
+            let is_out = outs.iter().any(|(_, id)| *id == member.peer.id());
+            member.peer.health.spare(!is_out && max_out.is_some());
+        }
+    }
+
     /// Where those of `peers` stand.
     fn places(&self, peers: &[PeerId]) -> impl Iterator<Item = usize> {
         // Nobody, for nearly all requests: then nothing is looked for.

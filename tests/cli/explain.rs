@@ -3,6 +3,7 @@
 mod file;
 mod running;
 mod server;
+mod site;
 
 use crate::harness::{Dir, process::Finished};
 use crate::support::lbd;
@@ -70,4 +71,16 @@ fn explain(dir: &Dir, args: &[&str]) -> Finished {
 fn question<'a>(url: &'a str, fields: &[&'a str]) -> Vec<&'a str> {
     let fields = fields.iter().flat_map(|field| ["-H", *field]);
     ["GET", url].into_iter().chain(fields).collect()
+}
+
+#[test]
+fn wrong_arguments_end_with_2() {
+    let dir = Dir::new();
+    for args in [
+        &["explain"][..],
+        &["explain", "GET"],
+        &["explain", "GET", "http://a/", "--client", "me"],
+    ] {
+        assert_eq!(lbd(&dir, args).code, Some(2), "{args:?}");
+    }
 }

@@ -12,6 +12,7 @@ mod checking;
 mod starting;
 
 // While it serves.
+mod explain;
 mod handshakes;
 mod logs;
 mod orders;

@@ -161,7 +161,12 @@ fn up_overrides_the_file() {
     assert!(site.line(&site.a).ends_with("in the file"));
     site.order("up", &site.a);
     assert_eq!(site.names(), "ab");
-    assert_eq!(site.state(&site.a), "up");
+    let line = site.line(&site.a);
+    assert!(line.contains(" up "), "{line}");
+    assert!(
+        line.contains(" by ") && line.ends_with("the file says down"),
+        "{line}"
+    );
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! `retry.budget`: when many requests fail, trying each of them again is what finishes off the servers that are left.
 
+use tokio::task::JoinSet;
+
 use crate::support::backend::Backend;
 use crate::support::behaviour::{Behaviour, answers, closes_before_answer, ok};
 use crate::support::client::Client;
@@ -118,4 +120,26 @@ async fn requests_that_fail_for_good_spend_nothing() {
     assert_eq!((failing.requests(), good.requests()), (5, 5));
     let gets = statuses(&mut client, 10).await;
     assert_eq!(count(&gets, 200), 10, "{gets:?}");
+}
+
+#[tokio::test]
+async fn a_request_that_waits_in_line_is_one_request() {
+    const CLIENTS: usize = 20;
+    const EACH: usize = 20;
+    let (failing, good) = (
+        Backend::start(closes_before_answer()).await,
+        Backend::start(ok("good")).await,
+    );
+    let servers = [&failing, &good].map(|server| server.server_with("max_conns = 1"));
+    let keys = format!("queue = {{ size = 100, timeout = \"60s\" }}\n{A_FIFTH}");
+    let proxy = Proxy::start(&app(&servers, &keys)).await;
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let mut client = proxy.client().await;
+        clients.spawn(async move { statuses(&mut client, EACH).await });
+    }
+    let statuses = clients.join_all().await.concat();
+    let failed = CLIENTS * EACH - count(&statuses, 200);
+    let retries = failing.requests() - failed;
+    assert!(retries <= 90, "{retries} of 400 were tried again");
 }

@@ -130,6 +130,22 @@ async fn what_nobody_has_is_a_404_of_theirs_and_nobody_lacks_it() {
     assert_eq!(a.requests(), 4);
 }
 
+#[tokio::test]
+async fn an_error_of_another_does_not_say_that_it_has_the_app() {
+    let (a, b) = (
+        Backend::start(has(BOTH, "a", 404)).await,
+        Backend::start(has(&[], "b", 500)).await,
+    );
+    let proxy = Proxy::start(&apps(&[&a, &b], &format!("retry = {{ {ON} }}"))).await;
+    let answer = proxy.get("/app_a/absent").await;
+    assert_eq!(said(&answer), (500, "b".to_owned()));
+    let mut names = Vec::new();
+    for _ in 0..4 {
+        names.push(proxy.get("/app_a/").await.text());
+    }
+    assert!(names.contains(&"a".to_owned()), "{names:?}");
+}
+
 // === what is forgotten ===
 
 #[tokio::test]

@@ -68,7 +68,12 @@ fn check_servers(pool: &Pool, faults: &Faults) {
 }
 
 fn warn_of_idle_servers(pool: &Pool, faults: &Faults) {
-    if !pool.servers.is_empty() && pool.servers.iter().all(|server| server.down) {
+    if !pool.servers.is_empty()
+        && pool
+            .servers
+            .iter()
+            .all(|server| server.down || server.drain)
+    {
         faults.push(
             Diagnostic::warning(
                 pool.name.span.clone(),

@@ -81,8 +81,9 @@ impl LeastConn {
         loop {
             let chosen = tournament.best(candidates)?;
             if candidates.claim(chosen) {
-                tournament.charge(chosen, candidates.in_flight(chosen));
-                if candidates.share(chosen) != Share::FULL {
+                let share = candidates.share(chosen);
+                tournament.charge(chosen, candidates.in_flight(chosen), share);
+                if share != Share::FULL {
                     tournament.leave(chosen);
                 }
                 return Some(chosen);
@@ -164,11 +165,13 @@ impl Tournament {
         (a_load, a.chosen, one.0) < (b_load, b.chosen, other.0)
     }
 
-    fn charge(&mut self, index: usize, conns: u32) {
+    fn charge(&mut self, index: usize, conns: u32, share: Share) {
         let player = &mut self.players[index];
         self.now = self.now.max(player.chosen);
+        // What one that is warming up has not got of its weight, it has not got of its turns.
+        let weight = share.times(i64::from(player.weight) << Share::BITS).max(1) as u64;
         // Who was busy for long has nothing to make up for.
-        player.chosen = self.now + TURN / u64::from(player.weight);
+        player.chosen = self.now + (TURN << Share::BITS) / weight;
         self.set(index, conns);
     }
 

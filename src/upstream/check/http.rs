@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{Request, StatusCode, Version, header};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::TokioIo;
 use tokio::task::JoinHandle;
 
@@ -75,11 +75,14 @@ async fn ask_http1(
     let request = request.map(|()| Empty::<Bytes>::new());
     let response = requests.send_request(request).await.map_err(in_words)?;
     let status = response.status();
+    let mut rest = response.into_body();
     let mut body = Vec::new();
-    if needs_body {
-        let whole = Limited::new(response.into_body(), MOST).collect().await;
-        let whole = whole.map_err(|error| format!("answered {status}, but: {error}"))?;
-        body = whole.to_bytes().to_vec();
+    while needs_body && body.len() < MOST {
+        let Some(frame) = rest.frame().await else {
+            break;
+        };
+        let frame = frame.map_err(|error| format!("answered {status}, but: {error}"))?;
+        body.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
     }
     Ok((status, body))
 }

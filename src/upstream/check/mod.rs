@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use self::watch::Watch;
-use super::pool::Pool;
+use super::pool::{NextSet, Pool};
 
 /// The thread that checks servers, once there are any to check.
 pub struct Checks {
@@ -34,8 +34,13 @@ pub struct Checks {
 /// Called when tunnels to a server are to be closed.
 type OnClose = Arc<dyn Fn() + Send + Sync>;
 
-/// Check these pools from now on, and say when each server has been checked once.
-struct Command(Vec<Arc<Pool>>, oneshot::Sender<()>);
+/// What the thread is told.
+enum Command {
+    /// Check these servers once each, those of which nothing is known; the sender goes when that is done.
+    Look(Vec<Watch>, oneshot::Sender<()>),
+    /// Check these from now on, and no others.
+    Follow(Vec<Watch>),
+}
 
 impl Checks {
     /// No checks yet. `on_close` is called when tunnels to a server are to be closed: workers have to look at them.
@@ -46,23 +51,42 @@ impl Checks {
         }
     }
 
-    /// Checks the servers of `pools` from now on, and no others. Returns once each that nothing was known of has been
-    /// checked, which takes no longer than the longest of their timeouts.
+    /// Checks those servers once of which nothing is known. Takes no longer than the longest of their timeouts.
     ///
     /// # Errors
     /// The system gives no thread.
-    pub async fn follow(&self, pools: Vec<Arc<Pool>>) -> io::Result<()> {
+    pub async fn look(&self, sets: Vec<(Arc<Pool>, NextSet)>) -> io::Result<()> {
+        let watches = sets
+            .iter()
+            .flat_map(|(pool, set)| Watch::all_of(pool, &set.0));
+        let pending: Vec<_> = watches.filter(Watch::is_pending).collect();
         let (done, is_done) = oneshot::channel();
-        self.send(Command(pools, done))?;
-        // A thread that is gone has nothing to say.
-        let _ = is_done.await;
+        if !pending.is_empty() {
+            self.send(Command::Look(pending, done))?;
+            // A thread that is gone has nothing to say.
+            let _ = is_done.await;
+        }
         Ok(())
+    }
+
+    /// Checks the servers of `pools` from now on, and no others.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn follow(&self, pools: Vec<Arc<Pool>>) -> io::Result<()> {
+        let watches = pools
+            .iter()
+            .flat_map(|pool| Watch::all_of(pool, &pool.own_set().0));
+        let watches: Vec<_> = watches.collect();
+        if watches.is_empty() && self.commands().is_none() {
+            return Ok(());
+        }
+        self.send(Command::Follow(watches))
     }
 
     fn send(&self, command: Command) -> io::Result<()> {
         let mut commands = self.commands();
-        let has_checks = command.0.iter().any(|pool| pool.config().health.is_some());
-        if commands.is_none() && has_checks {
+        if commands.is_none() {
             *commands = Some(start(Arc::clone(&self.on_close))?);
         }
         if let Some(commands) = &*commands {
@@ -102,13 +126,24 @@ fn start(on_close: OnClose) -> io::Result<mpsc::UnboundedSender<Command>> {
 async fn obey(mut commands: mpsc::UnboundedReceiver<Command>, on_close: OnClose) {
     // Those of the last command end with the next.
     let mut watches = JoinSet::new();
-    while let Some(Command(pools, done)) = commands.recv().await {
-        watches = JoinSet::new();
-        // Dropped by each when it knows something, so that the last one ends the wait.
-        let done = Arc::new(done);
-        for pool in &pools {
-            for watch in Watch::all_of(pool) {
-                watches.spawn_local(watch.run(Arc::clone(&on_close), Arc::clone(&done)));
+    while let Some(command) = commands.recv().await {
+        match command {
+            Command::Look(pending, done) => {
+                // Dropped by each when it knows something, so that the last one ends the wait.
+                let done = Arc::new(done);
+                for watch in pending {
+                    let done = Arc::clone(&done);
+                    tokio::task::spawn_local(async move {
+                        watch.look().await;
+                        drop(done);
+                    });
+                }
+            }
+            Command::Follow(followed) => {
+                watches = JoinSet::new();
+                for watch in followed {
+                    watches.spawn_local(watch.run(Arc::clone(&on_close)));
+                }
             }
         }
     }

@@ -18,6 +18,7 @@ pub(super) struct Probe<'p> {
     /// How the file calls it.
     pub(super) authority: &'p Arc<str>,
     send_proxy: Option<ProxyVersion>,
+    is_for_streams: bool,
     stage: Cell<&'static str>,
 }
 
@@ -33,6 +34,7 @@ impl<'p> Probe<'p> {
             address,
             authority: &member.authority,
             send_proxy: check.send_proxy,
+            is_for_streams: check.is_for_streams,
             stage: Cell::new("no connection"),
         }
     }
@@ -47,7 +49,7 @@ impl<'p> Probe<'p> {
         match check {
             Check::Http(check) => http::check(self, check).await,
             Check::Tcp { send, expect } => tcp::check(self, send, expect.as_ref()).await,
-            Check::Tls => self.connect(true).await.map(drop),
+            Check::Tls => self.connect(!self.is_for_streams).await.map(drop),
             Check::Grpc { service } => grpc::check(self, service).await,
             Check::Mqtt {
                 client_id,

@@ -2,15 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    sync::oneshot,
-    time::{Instant, sleep_until, timeout},
-};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{OnClose, probe::Probe};
 use crate::{
     config::HealthCheck,
-    upstream::{duty::Duty, health::Patience, member::Member, pool::Pool},
+    upstream::{duty::Duty, health::Patience, member::Member, peer_set::PeerSet, pool::Pool},
 };
 
 /// Requests that fail have a server checked at once, but not more often than this.
@@ -24,8 +21,8 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// One for each server of `pool`, if they are to be checked.
-    pub(super) fn all_of(pool: &Arc<Pool>) -> Vec<Self> {
+    /// One for each member of `set`, which is `pool`'s, if they are to be checked.
+    pub(super) fn all_of(pool: &Arc<Pool>, set: &PeerSet) -> Vec<Self> {
         let Some(check) = &pool.config().health else {
             return Vec::new();
         };
@@ -34,16 +31,24 @@ impl Watch {
             member: member.clone(),
             check: check.clone(),
         };
-        pool.set.load().members().map(watch).collect()
+        set.members().map(watch).collect()
     }
 
-    /// Checks until the task ends. `first` is dropped once something is known.
-    pub(super) async fn run(self, on_close: OnClose, first: Arc<oneshot::Sender<()>>) {
+    /// Whether nothing is known of the server, and anybody wants to know.
+    pub(super) fn is_pending(&self) -> bool {
+        self.member.peer.health.is_pending() && self.member.duty() != Duty::Down
+    }
+
+    /// Checks once.
+    pub(super) async fn look(&self) {
+        self.judge().await;
+    }
+
+    /// Checks until the task ends.
+    pub(super) async fn run(self, on_close: OnClose) {
         let peer = &self.member.peer;
-        let is_pending = peer.health.is_pending();
-        let mut first = is_pending.then_some(first);
         let mut due = Instant::now();
-        if !is_pending {
+        if !peer.health.is_pending() {
             // Anywhere, so that not all are checked at once after a reload.
             due += self.check.interval.mul_f64(fastrand::f64());
         }
@@ -53,29 +58,32 @@ impl Watch {
                 () = peer.check_now.notified() => {}
             }
             let began = Instant::now();
+            due = began + self.check.interval;
             if self.member.duty() == Duty::Down {
-                drop(first.take());
-                due = began + self.check.interval;
                 continue;
             }
-            let result = self.check_once().await;
-            let result = match &result {
-                Ok(()) => Ok(()),
-                Err(reason) => Err(reason.as_str()),
-            };
-            let patience = Patience {
-                rise: self.check.rise,
-                fall: self.check.fall,
-            };
-            let closes = self.check.closes;
-            if self.pool.checked(peer, Instant::now(), result, patience) && closes {
+            if self.judge().await && self.check.closes {
                 peer.close_tunnels();
                 on_close();
             }
-            drop(first.take());
             due = began + self.pause();
             sleep_until(began + CLOSEST).await;
         }
+    }
+
+    /// Checks, and says whether the server has just gone out by that.
+    async fn judge(&self) -> bool {
+        let result = self.check_once().await;
+        let result = match &result {
+            Ok(()) => Ok(()),
+            Err(reason) => Err(reason.as_str()),
+        };
+        let patience = Patience {
+            rise: self.check.rise,
+            fall: self.check.fall,
+        };
+        let peer = &self.member.peer;
+        self.pool.checked(peer, Instant::now(), result, patience)
     }
 
     /// From one check to the next.

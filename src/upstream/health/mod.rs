@@ -199,7 +199,7 @@ impl Health {
                     since: now,
                     streak: 0,
                     reason: reason.into(),
-                    by_requests: true,
+                    by_requests: Some(now + lasting),
                 };
                 Some(Change::WentOut {
                     lasting: None,
@@ -260,7 +260,7 @@ impl Health {
         let was_by_requests = matches!(
             record.verdict,
             Verdict::Bad {
-                by_requests: true,
+                by_requests: Some(_),
                 ..
             }
         );

@@ -31,8 +31,8 @@ pub(super) enum Verdict {
         /// Good results since the last bad one.
         streak: u32,
         reason: Arc<str>,
-        /// Whether requests took it out, rather than checks.
-        by_requests: bool,
+        /// If requests took it out, rather than checks: until when it stays out, whatever checks say.
+        by_requests: Option<Instant>,
     },
 }
 
@@ -69,7 +69,7 @@ impl Verdict {
             since: now,
             streak: 0,
             reason: reason.into(),
-            by_requests: false,
+            by_requests: None,
         };
         match (&mut *self, result) {
             (Self::None, _) => None,
@@ -98,10 +98,19 @@ impl Verdict {
                 let reason = reason.into();
                 Some(Judged::WentOut { results, reason })
             }
-            (Self::Bad { since, streak, .. }, Ok(())) => {
+            (
+                Self::Bad {
+                    since,
+                    streak,
+                    by_requests,
+                    ..
+                },
+                Ok(()),
+            ) => {
                 *streak += 1;
                 let (results, after) = (*streak, now.duration_since(*since));
-                if results < patience.rise {
+                let is_too_soon = by_requests.is_some_and(|until| now < until);
+                if results < patience.rise || is_too_soon {
                     return None;
                 }
                 *self = Self::Good { streak: 0 };

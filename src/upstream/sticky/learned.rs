@@ -47,15 +47,22 @@ impl Learned {
         let key = self.hasher.hash_one(session);
         let Bound { address, used } = self.sessions.get(&key)?;
         let age = now.saturating_duration_since(used);
+        (age <= self.timeout).then_some(address)
+    }
+
+    /// A request of `session` has come.
+    pub(super) fn renew(&self, session: &[u8], now: Instant) {
+        let key = self.hasher.hash_one(session);
+        let Some(Bound { address, used }) = self.sessions.get(&key) else {
+            return;
+        };
+        let age = now.saturating_duration_since(used);
         if age > self.timeout {
             self.sessions.remove(&key);
-            return None;
-        }
-        // Now and then is enough, and spares most requests the write.
-        if age > self.timeout / 16 {
+        } else if age > self.timeout / 16 {
+            // Now and then is enough, and spares most requests the write.
             self.sessions.insert(key, Bound { address, used: now });
         }
-        Some(address)
     }
 
     /// Sessions that belong to `address`.
@@ -103,9 +110,11 @@ mod tests {
         for _ in 0..5 {
             now += TIMEOUT * 3 / 4;
             assert_eq!(learned.find(b"a", now), Some(address(1)));
+            learned.renew(b"a", now);
         }
         now += TIMEOUT + Duration::from_secs(1);
         assert_eq!(learned.find(b"a", now), None);
+        learned.renew(b"a", now);
         assert_eq!(learned.sessions.len(), 0);
     }
 

@@ -79,6 +79,13 @@ impl Sticky {
         }
     }
 
+    /// A request of `session` has come.
+    pub(super) fn renew(&self, session: &[u8], now: Instant) {
+        if let Self::Learned(learned) = self {
+            learned.renew(session, now);
+        }
+    }
+
     /// Sessions that belong to the server at `address`, if any have to be learnt.
     pub(super) fn sessions_of(&self, address: SocketAddr, now: Instant) -> Option<usize> {
         match self {

@@ -2,7 +2,6 @@
 
 use super::{Explained, explain, question};
 use crate::harness::{Dir, process::Finished};
-use crate::support::lbd;
 
 /// One of everything that can be said of a request.
 const FILE: &str = r#"control = "@DIR@/control.sock"
@@ -286,16 +285,4 @@ fn a_faulty_file_ends_with_78_and_is_reported() {
     std::fs::remove_file(path).expect("our own file");
     let said = explain(&dir, &["GET", "http://a:8100/hello"]);
     assert_ne!(said.code, Some(0), "{said:?}");
-}
-
-#[test]
-fn wrong_arguments_end_with_2() {
-    let dir = Dir::new();
-    for args in [
-        &["explain"][..],
-        &["explain", "GET"],
-        &["explain", "GET", "http://a/", "--client", "me"],
-    ] {
-        assert_eq!(lbd(&dir, args).code, Some(2), "{args:?}");
-    }
 }

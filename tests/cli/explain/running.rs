@@ -1,98 +1,15 @@
 //! By the running lbd: what it knows of its servers, and that nothing is changed by asking.
 
 use super::{
-    Explained, explain, question,
-    server::{Asked, Server, ask},
+    Explained, question,
+    server::{Server, ask},
+    site::{NAMES, Site, explained, running, said, text},
 };
-use crate::harness::{Dir, File, Lbd, process::Finished};
+use crate::harness::Dir;
 use crate::support::lbd;
 
 /// Where nobody listens.
 const DEAD: &str = "127.0.0.1:1";
-
-/// A lbd and the servers behind it, a, b and c.
-struct Site {
-    lbd: Lbd,
-    servers: Vec<Server>,
-}
-
-const NAMES: [&str; 3] = ["a", "b", "c"];
-
-impl Site {
-    /// With so many servers, and these keys for their pool.
-    fn start(count: usize, keys: &str) -> Self {
-        Self::with(count, "", "", keys)
-    }
-
-    /// The same with further keys for the listener and for the route.
-    fn with(count: usize, listener: &str, route: &str, keys: &str) -> Self {
-        let servers: Vec<_> = NAMES[..count].iter().copied().map(Server::start).collect();
-        let addrs: Vec<_> = servers.iter().map(Server::addr).collect();
-        let lbd = running(listener, route, &addrs, keys);
-        Self { lbd, servers }
-    }
-
-    fn addr(&self, name: &str) -> String {
-        let index = NAMES.iter().position(|known| *known == name);
-        self.servers[index.expect("a name that a server has")].addr()
-    }
-
-    /// Who answers a request for `/app/` with these fields.
-    fn ask(&self, fields: &[&str]) -> Asked {
-        let fields = [&["Host: a.example"], fields].concat();
-        ask(self.lbd.addr, "/app/", &fields)
-    }
-
-    /// The address of whoever answers that.
-    fn answering(&self, fields: &[&str]) -> String {
-        self.addr(&self.ask(fields).name)
-    }
-
-    /// What is said of the same request.
-    fn explain(&self, fields: &[&str]) -> Explained {
-        let fields = [&["Host: a.example"], fields].concat();
-        explained(&self.lbd, &fields)
-    }
-
-    /// `lbd VERB app SERVER`.
-    fn order(&self, verb: &str, name: &str) {
-        let args = [verb, "app", &self.addr(name), "-c", "lb.toml"];
-        let ordered = lbd(&self.lbd.dir, &args);
-        assert_eq!(ordered.code, Some(0), "{ordered:?}");
-    }
-}
-
-/// The file of a lbd that sends `/app/` to a pool with these servers.
-fn text(listener: &str, route: &str, servers: &[String], keys: &str) -> String {
-    let rest = format!(
-        "[[routes]]\npath = \"/app/\"\npool = \"app\"\n{route}\n\
-         [pools.app]\nservers = {servers:?}\n{keys}\n"
-    );
-    File {
-        log: "access = \"@DIR@/access.log\"",
-        listener,
-        rest: &rest,
-        ..File::default()
-    }
-    .text()
-}
-
-fn running(listener: &str, route: &str, servers: &[String], keys: &str) -> Lbd {
-    let lbd = Lbd::start(&text(listener, route, servers, keys), &[]);
-    lbd.process.err.wait_for("control socket ");
-    lbd
-}
-
-/// What the running lbd says of a request for `/app/`. It listens on the port 0, by its file.
-fn explained(running: &Lbd, fields: &[&str]) -> Explained {
-    let said = said(running, &question("http://127.0.0.1:0/app/", fields));
-    assert_eq!(said.err, "", "it answers itself");
-    Explained::of(said)
-}
-
-fn said(running: &Lbd, args: &[&str]) -> Finished {
-    explain(&running.dir, args)
-}
 
 // === the state of servers ===
 
@@ -127,6 +44,18 @@ fn a_server_that_failed_is_out_with_its_reason() {
     let dead = explained.server(DEAD);
     assert!(dead.starts_with("- "), "{dead}");
     assert!(dead.contains(": out: connection refused"), "{dead}");
+    assert_eq!(explained.first(), b.addr());
+}
+
+#[test]
+fn a_server_that_lately_lacked_the_app_has_no_turn() {
+    let (a, b) = (Server::lacking("a"), Server::start("b"));
+    let keys = "retry = { on = [\"http_404\"], memory = \"60s\" }";
+    let running = running("", "", &[a.addr(), b.addr()], keys);
+    assert_eq!(ask(running.addr, "/app/", &["Host: a"]).name, "b");
+    let explained = explained(&running, &[]);
+    let lacking = explained.server(&a.addr());
+    assert!(lacking.starts_with("- "), "{lacking}");
     assert_eq!(explained.first(), b.addr());
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use crate::harness::wait::DEADLINE;
 
-/// Answers every request with its name and the request's head.
+/// Answers every request with its name and the request's head, or all of them with 404.
 #[derive(Debug)]
 pub(super) struct Server {
     addr: SocketAddr,
@@ -22,6 +22,15 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn start(name: &'static str) -> Self {
+        Self::answering(name, "200 OK")
+    }
+
+    /// One that has nothing.
+    pub(super) fn lacking(name: &'static str) -> Self {
+        Self::answering(name, "404 Not Found")
+    }
+
+    fn answering(name: &'static str, status: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let addr = listener.local_addr().expect("a bound socket");
         let is_over = Arc::new(AtomicBool::new(false));
@@ -33,7 +42,7 @@ impl Server {
                 }
                 let stream = stream.expect("a connection");
                 // It ends with its connection.
-                thread::spawn(move || answer_all(name, &stream));
+                thread::spawn(move || answer_all(name, status, &stream));
             }
         });
         Self {
@@ -60,7 +69,7 @@ impl Drop for Server {
     }
 }
 
-fn answer_all(name: &str, stream: &TcpStream) {
+fn answer_all(name: &str, status: &str, stream: &TcpStream) {
     let mut body = format!("{name}\n");
     for line in BufReader::new(stream).lines() {
         let Ok(line) = line else { return };
@@ -69,7 +78,7 @@ fn answer_all(name: &str, stream: &TcpStream) {
             continue;
         }
         let length = body.len();
-        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}");
         if (&*stream).write_all(answer.as_bytes()).is_err() {
             return;
         }

@@ -55,13 +55,16 @@ fn a_change_is_answered_with_what_the_server_is_now() {
     for state in ["drain", "down"] {
         let (status, body) = change(&site, &format!("{{ \"state\": \"{state}\" }}"));
         assert_eq!(status, 200, "{body}");
-        let server = &json(&body)[0];
+        let server = &json(&body)["servers"][0];
         assert_eq!(server["state"], state);
         assert_eq!(server["order"]["state"], state);
         assert_eq!(site.names(), "b");
     }
     let (status, body) = change(&site, r#"{ "state": "up" }"#);
-    assert_eq!((status, &json(&body)[0]["order"]), (200, &Value::Null));
+    assert_eq!(
+        (status, &json(&body)["servers"][0]["order"]),
+        (200, &Value::Null)
+    );
     assert_eq!(site.names(), "ab");
 }
 
@@ -69,7 +72,7 @@ fn a_change_is_answered_with_what_the_server_is_now() {
 fn who_says_so_may_be_named() {
     let site = Site::start();
     let (_, body) = change(&site, r#"{ "state": "down", "by": "deploy-7" }"#);
-    let by = json(&body)[0]["order"]["by"].clone();
+    let by = json(&body)["servers"][0]["order"]["by"].clone();
     let by = by.as_str().expect("a name");
     assert!(by.starts_with("deploy-7 ("), "{by}");
     // What a terminal might not show as it is is no name.
@@ -83,7 +86,7 @@ fn a_deadline_is_in_seconds() {
     let site = Site::start();
     let (status, body) = change(&site, r#"{ "state": "drain", "deadline_seconds": 600 }"#);
     assert_eq!(status, 200, "{body}");
-    let left = json(&body)[0]["order"]["deadline_seconds"].as_f64();
+    let left = json(&body)["servers"][0]["order"]["deadline_seconds"].as_f64();
     assert!(
         left.is_some_and(|left| (500.0..=600.0).contains(&left)),
         "{body}"

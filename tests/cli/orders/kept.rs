@@ -219,11 +219,12 @@ fn a_broken_state_file_is_moved_aside_and_lbd_starts() {
 #[test]
 fn a_state_file_that_cannot_be_written_is_told_and_the_order_holds() {
     let site = Site::with("state_file = \"@DIR@/absent/state.json\"", "");
-    site.order("down", &site.a);
+    let server = site.a.addr().to_string();
+    let ended = super::run(&site.lbd, &["down", "app", &server]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let told = "a restart would forget what stands";
+    assert!(ended.err.contains(told), "{}", ended.err);
     assert_eq!(site.names(), "b");
     let line = site.lbd.process.err.wait_for("ERROR state file ");
-    assert!(
-        line.contains("a restart would forget what stands"),
-        "{line}"
-    );
+    assert!(line.contains(told), "{line}");
 }

@@ -87,3 +87,17 @@ fn a_server_that_failed_is_shown_with_the_reason() {
     site.order("up", &site.a);
     until("it serves", || (site.names() == "ab").then_some(()));
 }
+
+#[test]
+fn a_server_that_warms_up_is_shown_with_its_part() {
+    let site = Site::with("", "slow_start = \"1h\"");
+    site.order("down", &site.a);
+    let said = site.order("up", &site.a);
+    assert!(said.contains(": warming up; nothing in flight"), "{said}");
+    let line = site.line(&site.a);
+    let part = "gets 0% of its weight";
+    assert!(
+        line.contains(" warming up ") && line.ends_with(part),
+        "{line}"
+    );
+}

@@ -176,8 +176,9 @@ async fn a_listed_status_counts_while_another_try_is_possible() {
         Backend::start(answers(503, "busy")).await,
         Backend::start(ok("good")).await,
     );
-    let keys = "max_fails = 2\nfail_timeout = \"60s\"\nretry = { on = [\"error\", \"http_503\"] }";
-    let proxy = before(&[&failing, &good], keys).await;
+    let retry = "retry = { on = [\"error\", \"http_503\"], memory = \"0s\" }";
+    let keys = format!("max_fails = 2\nfail_timeout = \"60s\"\n{retry}");
+    let proxy = before(&[&failing, &good], &keys).await;
     gets(&mut proxy.client().await, 10).await;
     assert_eq!(failing.requests(), 2);
 }

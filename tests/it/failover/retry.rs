@@ -247,7 +247,8 @@ async fn a_posts_own_answer_passes_through() {
 
 #[tokio::test]
 async fn a_404_moves_on_but_never_counts() {
-    let keys = format!("{ON_503}\nmax_fails = 1\nfail_timeout = \"60s\"");
+    let on = "retry = { on = [\"error\", \"http_404\"], memory = \"0s\" }";
+    let keys = format!("{on}\nmax_fails = 1\nfail_timeout = \"60s\"");
     let (a, good, proxy) = failing_first(answers(404, "not here"), &keys).await;
     for _ in 0..4 {
         assert_eq!(proxy.get("/").await.status, 200);

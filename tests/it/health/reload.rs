@@ -207,7 +207,8 @@ async fn a_server_that_was_down_in_the_file_is_checked_before_it_is_used_again()
     // Nobody asks it meanwhile.
     a.answers(503, "");
     proxy.reload(&up).await;
-    assert_eq!(proxy.server(a.addr()).state, "out");
+    all_by(proxy.addr(), "b").await;
+    goes_out(&proxy, a.addr()).await;
     all_by(proxy.addr(), "b").await;
     assert_eq!(a.requests(), 0);
 }

@@ -1,0 +1,30 @@
+//! What outlives the sets of a pool's members: which of them is chosen from now, and who waits for room.
+//!
+//! A request may hold a lease of a set that a reload has replaced. What it learns, and the place that it leaves, are
+//! for the set that is chosen from now.
+
+use std::sync::{Arc, Weak};
+
+use arc_swap::ArcSwapOption;
+
+use super::{peer_set::PeerSet, queue::Queue};
+
+/// The sets of the pools of one name, one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Succession {
+    pub(super) queue: Queue,
+    current: ArcSwapOption<Weak<PeerSet>>,
+}
+
+impl Succession {
+    /// `set` is chosen from now on.
+    pub(super) fn begin(&self, set: &Arc<PeerSet>) {
+        self.current.store(Some(Arc::new(Arc::downgrade(set))));
+        self.queue.room_has_come();
+    }
+
+    /// The set that is chosen from, unless there is none any more.
+    pub(super) fn current(&self) -> Option<Arc<PeerSet>> {
+        self.current.load().as_ref()?.upgrade()
+    }
+}
