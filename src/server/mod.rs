@@ -222,7 +222,6 @@ impl Server {
         let next = Arc::new(next);
         self.snapshot.store(Arc::clone(&next));
         next.begin();
-        self.checks.follow(next.pools().cloned().collect())?;
         self.access.switch(sink);
         self.orders.look_again();
         // It says itself why not.
@@ -234,6 +233,9 @@ impl Server {
             worker.look_around();
         }
         announce(&config, &self.bound());
+        // Those that the reload has forgiven are to be known when it returns.
+        self.checks.look(next.prospects()).await?;
+        self.checks.follow(next.pools().cloned().collect())?;
         Ok(())
     }
 

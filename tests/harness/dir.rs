@@ -1,7 +1,7 @@
 //! A directory of our own that goes away with the test.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -16,14 +16,20 @@ impl Dir {
     /// It is in the system's place for such, not in cargo's, for the name of a Unix socket must be short.
     pub(crate) fn new() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!(
-            "lbd-test-{}-{}",
-            std::process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        );
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).expect("a new directory");
-        Self(path)
+        loop {
+            let name = format!(
+                "lbd-test-{}-{}",
+                std::process::id(),
+                NEXT.fetch_add(1, Ordering::Relaxed)
+            );
+            let path = std::env::temp_dir().join(name);
+            match fs::create_dir(&path) {
+                Ok(()) => return Self(path),
+                // Left by a test that was killed, whose process had the same number.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => panic!("a new directory: {error}"),
+            }
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {

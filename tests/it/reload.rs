@@ -102,7 +102,7 @@ async fn requests_in_flight_count_for_max_conns_after_a_reload() {
     client.send(get("/")).await;
     wait::until("the request is with the server", || backend.requests() == 1).await;
     proxy.reload(&text).await;
-    assert_eq!(proxy.get("/").await.status, 502, "its only place is taken");
+    assert_eq!(proxy.get("/").await.status, 503, "its only place is taken");
     gate.open();
     assert_eq!(client.response().await.status, 200);
     assert_eq!(proxy.get("/").await.status, 200);

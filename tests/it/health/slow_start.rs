@@ -39,7 +39,7 @@ async fn comes_back(proxy: &Proxy, app: &App) {
 
 #[tokio::test]
 async fn a_server_that_is_back_gets_far_less_than_its_share() {
-    for method in ["round_robin", "least_conn", "random", "ewma"] {
+    for method in ["round_robin", "least_conn", "random"] {
         let [a, b] = two().await;
         let keys = format!("{LONG}\nbalance = \"{method}\"");
         let proxy = Proxy::start(&checked(&[&a, &b], AT_ONCE, &keys)).await;

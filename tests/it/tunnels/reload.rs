@@ -105,7 +105,7 @@ async fn a_tunnel_counts_for_max_conns() {
     let (backend, _, proxy, mut client) = full().await;
     for _ in 0..3 {
         let status = proxy.get("/").await.status;
-        assert_eq!(status, 502, "its only place is taken");
+        assert_eq!(status, 503, "its only place is taken");
     }
     assert_eq!(backend.requests(), 1);
     client.finish().await;
@@ -125,7 +125,7 @@ async fn a_tunnel_that_is_reset_leaves_its_place() {
 async fn a_tunnel_counts_for_max_conns_after_a_reload() {
     let (_backend, rest, mut proxy, mut client) = full().await;
     proxy.reload(&rest).await;
-    assert_eq!(proxy.get("/").await.status, 502);
+    assert_eq!(proxy.get("/").await.status, 503);
     client.finish().await;
     client.ends().await;
     is_free(&proxy).await;
