@@ -22,10 +22,11 @@
 //!
 //! N workers, each an OS thread with a tokio `LocalRuntime`, its own `SO_REUSEPORT` socket for each
 //! listener and its own idle connections to peers. A request never leaves its worker; nothing on
-//! its path waits for a lock or a channel, and for another task only where HTTP/2 has many requests
-//! share a connection: that is one task, and each of its streams is one. What the workers share is one
-//! `ArcSwap` with the snapshot, and for each peer its counters and its health. One control thread
-//! has the rest: signals, reloads, names; and one thread writes the access log.
+//! its path waits for a channel, or for a lock that is held for longer than one choice takes; and for another
+//! task only where HTTP/2 has many requests share a connection: that is one task, and each of its streams is one. What
+//! the workers share is one `ArcSwap` with the snapshot, each pool's turns, and for each peer its counters and its
+//! health. One thread checks servers, one writes the access log, and the control thread has the rest: signals,
+//! reloads, orders, names.
 //!
 //! # The life of a request
 //!
@@ -38,8 +39,11 @@
 //!    forward, error page.
 //! 5. `http/forward.rs`, `Forwarding::run`: the only loop: pick, try, judge; again only if the failure,
 //!    the method and the budget allow. `http/attempt.rs` is one try.
-//! 6. `upstream/pool.rs`, `Pool::pick` gives a `Lease`, then `upstream/keepalive.rs` or
-//!    `upstream/connect.rs` a connection, or `upstream/multiplex.rs` a place on a shared one.
+//!    `http/search.rs` knows what the pool goes by for this request, and who was asked in vain.
+//! 6. `upstream/pool.rs`, `Pool::pick` gives a `Lease`: to the peer that the client is bound to (`upstream/sticky`), or
+//!    to the one that a method in `upstream/balance` chooses among those that `upstream/member.rs` admits. Then
+//!    `upstream/keepalive.rs` or `upstream/connect.rs` gives a connection, or `upstream/multiplex.rs` a place on a
+//!    shared one.
 //! 7. `http/upload.rs` sends the request, `http/deliver.rs` and `http/relay.rs` the response, both at
 //!    once where they must.
 //! 8. `http/exchange.rs`: when the `Exchange` is dropped, by the last byte, an abort or a panic, it

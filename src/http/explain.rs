@@ -266,7 +266,7 @@ impl Account<'_> {
             let mut spec = spec.filter(|spec| spec.address.to_string() == prospect.authority);
             let place = spec.next().and_then(|spec| self.place(&spec.address));
             self.tell("server", fact, place);
-            first = first.or(prospect.turn.map(|_| &*prospect.authority));
+            first = first.or_else(|| prospect.turn.map(|_| &*prospect.authority));
         }
         let keys: Vec<_> = self
             .config

@@ -2,29 +2,32 @@
 //!
 //! A *member* is what the file says of a server (weight, limits); a *peer* is what lbd knows of it
 //! (requests in flight, failures, connections). Members are made anew at every reload and every
-//! change of DNS; peers keep their identity by pool and address for as long as anybody names them.
+//! change of DNS; peers keep their identity by pool and address for as long as anybody names them. The members of
+//! one moment are a set, in two tiers; a request that is given a place in it holds a lease.
 
-// Who there is, and who is chosen.
-mod balance;
+// Who there is, what it is there for, and what is to be told of it.
 mod duty;
-mod health;
 mod latency;
-mod lease;
-mod light;
 mod member;
 mod order;
 mod peer;
+mod status;
+
+// Who is chosen, by what, and who waits.
+mod balance;
+mod lease;
+mod light;
 mod peer_set;
 mod pool;
 mod queue;
 mod rehearsal;
-mod status;
 mod sticky;
 mod succession;
 mod tier;
 
 // Whether they are well.
 mod check;
+mod health;
 
 // Connections to them.
 mod connect;

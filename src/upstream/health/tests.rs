@@ -17,7 +17,7 @@ fn take_out(health: &Health, now: Instant) {
         health.failed(now, false, LIMIT, "closed");
     }
     assert!(matches!(
-        admission(&health, now),
+        admission(health, now),
         Admission::Refused { until: Some(_) }
     ));
 }

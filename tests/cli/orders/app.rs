@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
+    mem,
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
@@ -11,6 +12,8 @@ use std::{
 };
 
 use socket2::{Domain, Socket, Type};
+
+use crate::harness::until;
 
 /// Says its name to every request, on a port that stays ours while it is away.
 #[derive(Debug)]
@@ -55,7 +58,7 @@ impl App {
         addr.expect("a bound socket has an address")
     }
 
-    /// How many requests it has answered.
+    /// How many requests of users it has answered.
     pub(super) fn requests(&self) -> usize {
         self.record.requests.load(Ordering::SeqCst)
     }
@@ -67,6 +70,8 @@ impl App {
         // Wakes it; it does not serve this one.
         drop(TcpStream::connect(self.addr()));
         running.join().expect("it does not panic");
+        // A child that is just being started has its sockets, too, until it is another program.
+        until("nobody listens", || TcpStream::connect(self.addr()).err());
         let mut connections = self.record.connections.lock().expect("no panic");
         for connection in connections.drain(..) {
             // One that is closed already is closed.
@@ -114,17 +119,21 @@ fn serve(listener: &TcpListener, record: &Arc<Record>) {
     }
 }
 
-/// Answers requests without bodies until the connection ends.
+/// Answers requests without bodies until the connection ends, and counts those that are no checks.
 fn answer_all(stream: &TcpStream, record: &Record) {
     let name = record.name;
     let answer = format!(
         "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{name}",
         name.len()
     );
+    let mut is_check = false;
     for line in BufReader::new(stream).lines() {
         let Ok(line) = line else { return };
+        is_check |= line.starts_with("GET /check ");
         if line.is_empty() {
-            record.requests.fetch_add(1, Ordering::SeqCst);
+            if !mem::take(&mut is_check) {
+                record.requests.fetch_add(1, Ordering::SeqCst);
+            }
             if (&*stream).write_all(answer.as_bytes()).is_err() {
                 return;
             }

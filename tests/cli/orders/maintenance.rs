@@ -69,5 +69,8 @@ fn servers_are_restarted_one_after_the_other_and_nobody_notices() {
 
 #[test]
 fn nor_where_servers_are_checked() {
-    nobody_notices("health = { check = \"http\", interval = \"100ms\", timeout = \"2s\" }");
+    let often = "interval = \"100ms\", timeout = \"2s\"";
+    nobody_notices(&format!(
+        "health = {{ check = \"http\", path = \"/check\", {often} }}"
+    ));
 }
