@@ -91,10 +91,17 @@ fn wait(running: &Running, pool: &str, servers: &[ServerStatus]) -> ExitCode {
         };
         let pools = status.pools.into_iter().filter(|known| known.name == pool);
         let is_meant = |server: &ServerStatus| servers.iter().any(|s| s.server == server.server);
-        let left: Vec<_> = pools
+        let there: Vec<_> = pools
             .flat_map(|pool| pool.servers)
-            .filter(|server| is_meant(server) && server.in_flight > 0)
+            .filter(is_meant)
             .collect();
+        if there.is_empty() {
+            complain(format_args!(
+                "lbd: pool {pool} does not have that server any more"
+            ));
+            return ExitCode::FAILURE;
+        }
+        let left: Vec<_> = there.iter().filter(|s| s.in_flight > 0).collect();
         if left.is_empty() {
             say("nobody is left");
             return ExitCode::SUCCESS;

@@ -79,6 +79,8 @@ pub(super) struct Orders {
     file: Option<PathBuf>,
     /// Those of the file for servers that are not there, or not yet: a name may have no address at the start.
     waiting: Mutex<Vec<Written>>,
+    /// Held while the file is written.
+    writing: Mutex<()>,
     /// Rung when tunnels are to end.
     bells: Arc<[Bell]>,
 }
@@ -93,6 +95,7 @@ impl Orders {
             snapshot,
             file,
             waiting: Mutex::default(),
+            writing: Mutex::default(),
             bells,
         }
     }
@@ -225,6 +228,8 @@ impl Orders {
         let Some(file) = &self.file else {
             return Ok(());
         };
+        // Nothing is kept in it.
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let standing = self.standing().into_iter();
         let standing = standing.map(|(pool, order)| Written::new(pool, &order, now));

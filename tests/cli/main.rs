@@ -9,6 +9,7 @@ mod support;
 
 // Before it serves.
 mod checking;
+mod pools;
 mod starting;
 
 // While it serves.
@@ -16,7 +17,10 @@ mod explain;
 mod handshakes;
 mod logs;
 mod orders;
+mod patience;
 mod reloading;
+mod servers;
+mod state_file;
 mod steering;
 mod systemd;
 

@@ -13,6 +13,7 @@ mod crowd;
 mod framing;
 mod headers;
 mod limits;
+mod places;
 mod proxying;
 mod routing;
 mod settings;
@@ -33,12 +34,15 @@ mod udp;
 
 // The choice of a peer, and what happens when it fails.
 mod balancing;
+mod bindings;
 mod budget;
 mod failover;
 mod health;
+mod outages;
 mod publish;
 mod queue;
 mod sticky;
+mod waiting;
 
 // What a file cannot say of all that.
 mod faults;

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::support::backend::Backend;
-use crate::support::behaviour::Behaviour;
+use crate::support::behaviour::{Behaviour, ok};
 use crate::support::client::{Client, get};
 use crate::support::proxy::{Proxy, app, file};
 use crate::support::raw::{Raw, Response};
@@ -199,6 +199,34 @@ async fn those_who_wait_are_served_after_a_reload() {
     }
     assert_eq!(last.response().await.text(), "/3");
     assert_eq!(slow.targets(), ["/first", "/1", "/2", "/3"]);
+}
+
+#[tokio::test]
+async fn those_who_wait_find_a_server_that_a_reload_brings() {
+    let (slow, new) = (Slow::start().await, Slow::start().await);
+    let mut proxy = Proxy::start(&app(&[slow.server()], LINE)).await;
+    let _first = first(&proxy, &slow).await;
+    let mut next = waits(&proxy, "/next", 1).await;
+    new.answers_one();
+    proxy
+        .reload(&app(&[slow.server(), new.server()], LINE))
+        .await;
+    assert_eq!(next.response().await.text(), "/next");
+    assert_eq!(new.backend.requests(), 1);
+}
+
+#[tokio::test]
+async fn one_who_waits_probes_a_server_when_its_time_has_come() {
+    let (slow, mut failing) = (Slow::start().await, Backend::refuses());
+    let servers = [slow.server(), failing.server()];
+    let keys = format!("{LINE}\nmax_fails = 1\nfail_timeout = \"500ms\"");
+    let proxy = Proxy::start(&app(&servers, &keys)).await;
+    let _first = first(&proxy, &slow).await;
+    assert_eq!(proxy.get("/").await.status, 502);
+    failing.start_as(ok("well"));
+    let mut next = waits(&proxy, "/next", 1).await;
+    assert_eq!(next.response().await.text(), "well");
+    assert_eq!(slow.backend.requests(), 1);
 }
 
 #[tokio::test]

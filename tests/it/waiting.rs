@@ -1,5 +1,6 @@
 //! What waiting in line is not: a fault of servers, an obstacle for those who need not wait, or longer than it has to be.
 
+use std::io;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -7,6 +8,7 @@ use tokio::time::sleep;
 use crate::support::backend::Backend;
 use crate::support::behaviour::{Behaviour, Gate, never_answers};
 use crate::support::client::get;
+use crate::support::peer::Peer;
 use crate::support::proxy::{Proxy, app};
 use crate::support::raw::Raw;
 use crate::support::wait;
@@ -15,7 +17,9 @@ use crate::support::wait;
 const LINE: &str = "queue = { size = 10, timeout = \"1h\" }";
 
 /// Further keys: servers are not waited for as long as requests wait here, and who fails once is out for good.
-const HASTY: &str = "timeouts = { read = \"200ms\" }\nmax_fails = 1\nfail_timeout = \"1h\"";
+const HASTY: &str = "timeouts = { connect = \"400ms\", send = \"400ms\", read = \"400ms\" }
+max_fails = 1
+fail_timeout = \"1h\"";
 
 /// Who does not wait for the gate to open: everybody but those who ask for this.
 const HOLD: &str = "/hold";
@@ -24,8 +28,9 @@ const HOLD: &str = "/hold";
 fn says(name: &'static str, gate: &Gate, stays: bool) -> Behaviour {
     let gate = gate.clone();
     let connection = if stays { "keep-alive" } else { "close" };
-    let head =
-        format!("HTTP/1.1 200 OK\r\nConnection: {connection}\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nConnection: {connection}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    );
     Behaviour::new(move |mut peer| {
         let (gate, head) = (gate.clone(), head.clone());
         async move {
@@ -46,7 +51,7 @@ fn says(name: &'static str, gate: &Gate, stays: bool) -> Behaviour {
 }
 
 /// Goes on answering until the gate opens: nobody can say that this server is silent.
-async fn drips(peer: &mut crate::support::peer::Peer, gate: &Gate) -> std::io::Result<()> {
+async fn drips(peer: &mut Peer, gate: &Gate) -> io::Result<()> {
     loop {
         peer.send("1\r\n.\r\n").await?;
         tokio::select! {
@@ -118,26 +123,6 @@ async fn a_request_may_wait_for_longer_than_a_server_may_take() {
 #[tokio::test]
 async fn so_it_may_if_it_goes_over_a_connection_that_was_kept() {
     outwaits_its_time(true).await;
-}
-
-#[tokio::test]
-async fn whoever_is_tried_after_it_has_waited_may_still_be_replaced() {
-    let gates = [Gate::closed(), Gate::closed()];
-    let mut a = Backend::start(says("a", &gates[0], false)).await;
-    let b = Backend::start(says("b", &gates[1], false)).await;
-    let servers = [&a, &b].map(|server| server.server_with("max_conns = 1"));
-    // That a try may follow is limited in time; the time in line is none of trying.
-    let keys = format!("{LINE}\n{HASTY}\nretry = {{ timeout = \"200ms\" }}");
-    let proxy = Proxy::start(&app(&servers, &keys)).await;
-    let (by_a, mut by_b) = (held(&proxy, &a).await, held(&proxy, &b).await);
-    let mut client = waits(&proxy, 1).await;
-    longer_than_servers_have().await;
-    gates[1].open();
-    assert_eq!(by_b.response().await.status, 200);
-    assert_eq!(client.response().await.text(), "b");
-    drop(by_a);
-    a.stop().await;
-    assert_eq!(proxy.get("/").await.text(), "b");
 }
 
 // === who need not wait ===

@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use super::{Candidates, LOOKS, ranges::Ranges};
+use super::{Candidates, LOOKS, Share, ranges::Ranges};
 
 /// What makes one of two the better.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -22,8 +22,8 @@ pub(super) fn pick(
     candidates: &mut impl Candidates,
 ) -> Option<usize> {
     for _ in 0..2 {
-        let one = usable(|| ranges.draw(), candidates)?;
-        let other = usable(|| ranges.draw_other(one), candidates).unwrap_or(one);
+        let one = first(ranges, candidates)?;
+        let other = second(ranges, one, candidates).unwrap_or(one);
         let (best, worst) = match compare(candidates, &weight, by, one, other) {
             Ordering::Greater => (other, one),
             Ordering::Less | Ordering::Equal => (one, other),
@@ -38,9 +38,17 @@ pub(super) fn pick(
 }
 
 /// The first that is drawn and may be used.
-fn usable(draw: impl Fn() -> Option<usize>, candidates: &impl Candidates) -> Option<usize> {
-    let mut drawn = (0..LOOKS).map_while(|_| draw());
+fn first(ranges: &Ranges, candidates: &impl Candidates) -> Option<usize> {
+    let mut drawn = (0..LOOKS).map_while(|_| ranges.draw());
     drawn.find(|index| candidates.share(*index).falls())
+}
+
+/// Somebody else; nobody if the lot falls to one that is warming up and is not to have its turn: drawn again and again,
+/// it would have it in the end.
+fn second(ranges: &Ranges, one: usize, candidates: &impl Candidates) -> Option<usize> {
+    let mut drawn = (0..LOOKS).map_while(|_| ranges.draw_other(one));
+    let other = drawn.find(|index| candidates.share(*index) != Share::NONE)?;
+    candidates.share(other).falls().then_some(other)
 }
 
 /// Which of two is worse off; `Greater`: the first.

@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, Request, Version, header};
 
 use super::{http::Ended, probe::Probe};
-use crate::net::Io;
+use crate::{net::Io, upstream::Failure};
 
 const PATH: &str = "/grpc.health.v1.Health/Check";
 /// Of `HealthCheckResponse.ServingStatus`.
@@ -33,7 +33,7 @@ pub(super) async fn check(probe: &Probe<'_>, service: &str) -> Result<(), String
 
 /// The call's message and what stands behind it, or in front of it if there is none.
 async fn call(probe: &Probe<'_>, io: Io, message: Bytes) -> Result<(Vec<u8>, HeaderMap), String> {
-    let in_words = |error: h2::Error| error.to_string();
+    let in_words = |error: h2::Error| Failure::stream(&error).reason.to_owned();
     let (requests, connection) = h2::client::handshake(io).await.map_err(in_words)?;
     let _connection = Ended(tokio::task::spawn_local(async move {
         // Its end is told by the call.

@@ -7,7 +7,7 @@ use hyper_util::rt::TokioIo;
 use tokio::task::JoinHandle;
 
 use super::{probe::Probe, tcp::shown};
-use crate::{config::HttpCheck, net::Io};
+use crate::{config::HttpCheck, net::Io, upstream::Failure};
 
 /// As much of a body is looked at.
 const MOST: usize = 256 << 10;
@@ -93,12 +93,13 @@ async fn ask_http2(
     needs_body: bool,
 ) -> Result<(StatusCode, Vec<u8>), String> {
     let shaken = h2::client::handshake(io).await;
-    let (requests, connection) = shaken.map_err(|error| error.to_string())?;
+    let (requests, connection) =
+        shaken.map_err(|error| Failure::stream(&error).reason.to_owned())?;
     let _connection = Ended(tokio::task::spawn_local(async move {
         // As above.
         let _ = connection.await;
     }));
-    let in_words = |error: h2::Error| error.to_string();
+    let in_words = |error: h2::Error| Failure::stream(&error).reason.to_owned();
     let mut requests = requests.ready().await.map_err(in_words)?;
     let (response, _) = requests.send_request(request, true).map_err(in_words)?;
     let response = response.await.map_err(in_words)?;

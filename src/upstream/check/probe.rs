@@ -1,6 +1,6 @@
 //! One check of one server: the way there, which is the traffic's, and what is asked.
 
-use std::{cell::Cell, net::SocketAddr, rc::Rc, sync::Arc};
+use std::{borrow::Cow, cell::RefCell, net::SocketAddr, rc::Rc, sync::Arc};
 
 use super::{grpc, http, mqtt, tcp};
 use crate::{
@@ -19,7 +19,7 @@ pub(super) struct Probe<'p> {
     pub(super) authority: &'p Arc<str>,
     send_proxy: Option<ProxyVersion>,
     is_for_streams: bool,
-    stage: Cell<&'static str>,
+    stage: RefCell<Cow<'static, str>>,
 }
 
 impl<'p> Probe<'p> {
@@ -35,13 +35,18 @@ impl<'p> Probe<'p> {
             authority: &member.authority,
             send_proxy: check.send_proxy,
             is_for_streams: check.is_for_streams,
-            stage: Cell::new("no connection"),
+            stage: RefCell::new("no connection".into()),
         }
     }
 
-    /// What there was none of when time ran out.
-    pub(super) fn stage(&self) -> &'static str {
-        self.stage.get()
+    /// How far it had come when time ran out.
+    pub(super) fn stage(&self) -> String {
+        self.stage.borrow().to_string()
+    }
+
+    /// It has come so far.
+    pub(super) fn is_at(&self, stage: impl Into<Cow<'static, str>>) {
+        self.stage.replace(stage.into());
     }
 
     /// Asks; what is wrong, in words for a log.
@@ -74,10 +79,10 @@ impl<'p> Probe<'p> {
             let header = self.proxy_header(version, &stream);
             stream.write_first(&header).await.map_err(failed)?;
         }
-        self.stage.set("no TLS handshake");
+        self.is_at("no TLS handshake");
         let secured = self.transport.secure(&mut stream, self.authority, is_http);
         secured.await.map_err(|failure| failure.reason.to_owned())?;
-        self.stage.set("no answer");
+        self.is_at("no answer");
         Ok(Io::new(Rc::new(stream)))
     }
 

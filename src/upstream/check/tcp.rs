@@ -28,11 +28,13 @@ pub(super) async fn check(
         if expect.is_match(&heard) {
             return Ok(());
         }
+        probe.is_at(unlike(&heard, expect));
     }
-    Err(format!(
-        "said {}, which does not match {expect}",
-        shown(&heard)
-    ))
+    Err(unlike(&heard, expect))
+}
+
+fn unlike(heard: &[u8], expect: &Regex) -> String {
+    format!("said {}, which does not match {expect}", shown(heard))
 }
 
 /// The beginning of `bytes`, for a log.
