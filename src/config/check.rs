@@ -15,7 +15,7 @@ use super::{
     listener::Listener,
     pool::{PeerProtocol, Pool},
     reader::{Faults, nearest},
-    route::{PathMatch, Route},
+    route::{HostMatch, PathMatch, Route},
     source::At,
     sticky::Sticky,
     stream::{Stream, StreamProtocol, StreamTarget},
@@ -356,7 +356,9 @@ fn warn_of_same_cookies(config: &Config, faults: &Faults) {
             continue;
         };
         let what = (&cookie.name, &cookie.path, &cookie.domain);
-        if let Some(other) = seen.insert(what, pool) {
+        if let Some(other) = seen.insert(what, pool)
+            && (cookie.domain.is_some() || may_share_clients(config, other, pool))
+        {
             faults.push(
                 Diagnostic::warning(
                     pool.name.span.clone(),
@@ -369,6 +371,21 @@ fn warn_of_same_cookies(config: &Config, faults: &Faults) {
             );
         }
     }
+}
+
+/// Whether there is a host with routes to both.
+fn may_share_clients(config: &Config, one: &Pool, other: &Pool) -> bool {
+    let routes_to = |pool: &Pool| {
+        let name = pool.name.value.clone();
+        let is_to = move |route: &&Route| matches!(&route.action, Action::Forward(forward) if forward.pool.value == name);
+        config.routes.iter().filter(is_to)
+    };
+    let share = |a: &Route, b: &Route| {
+        let mut hosts = a.hosts.iter();
+        let is_of_b = |host: &At<HostMatch>| b.hosts.iter().any(|other| **other == **host);
+        a.hosts.is_empty() || b.hosts.is_empty() || hosts.any(is_of_b)
+    };
+    routes_to(one).any(|a| routes_to(other).any(|b| share(a, b)))
 }
 
 fn warn_unused_pools(config: &Config, faults: &Faults) {

@@ -197,7 +197,7 @@ impl Api {
     async fn obey(&self, ask: &Ask) -> Reply {
         match ask {
             Ask::Reload => self.reload().await,
-            Ask::Reopen => match self.reloader.reopen_log().await {
+            Ask::Reopen => match self.reloader.reopen_log() {
                 Ok(()) => Reply::new(StatusCode::OK, "access log reopened\n"),
                 Err(error) => Reply::new(
                     StatusCode::CONFLICT,
@@ -251,7 +251,7 @@ impl Api {
             Ok(question) => question,
             Err(reply) => return reply,
         };
-        match self.reloader.explain(&question).await {
+        match self.reloader.explain(&question) {
             Ok(text) => Reply::new(StatusCode::OK, text),
             Err(why) => bad(&why),
         }

@@ -79,7 +79,7 @@ impl Control {
             match request {
                 // A task of its own: a server that is slow to be checked does not hold up the end.
                 Request::Reload => drop(tokio::spawn(reload(Arc::clone(&reloader)))),
-                Request::Reopen => reopen(&reloader).await,
+                Request::Reopen => reopen(&reloader),
                 Request::Stop | Request::Quit => break request,
             }
         };
@@ -99,7 +99,7 @@ async fn end(
     mut signals: Signals,
     mut requested: mpsc::UnboundedReceiver<Request>,
 ) {
-    let timeout = reloader.shutdown_timeout().await;
+    let timeout = reloader.shutdown_timeout();
     let mut deadline = (ending == Request::Stop).then_some(timeout);
     loop {
         match deadline {
@@ -138,11 +138,13 @@ async fn reload(reloader: Arc<Reloader>) {
         ),
         Err(error) => tracing::error!("reload failed, nothing is changed:\n{error}"),
     }
-    systemd::ready();
+    if !reloader.is_ending() {
+        systemd::ready();
+    }
 }
 
-async fn reopen(reloader: &Reloader) {
-    match reloader.reopen_log().await {
+fn reopen(reloader: &Reloader) {
+    match reloader.reopen_log() {
         Ok(()) => tracing::info!("access log reopened"),
         Err(error) => tracing::error!("{error}; lines go on to the old file"),
     }

@@ -28,6 +28,7 @@ use crate::{
     config::{self, At, Config, Listener, Retry},
     net::Shared,
     telemetry::{AccessLog, AccessWriter},
+    upstream::PickContext,
 };
 
 /// A request to be explained.
@@ -255,7 +256,16 @@ impl Account<'_> {
         let place = self.place(&pool.name);
         self.tell("pool", format!("{}, {}", *pool.name, pool.balance), place);
         let search = Search::new(forward, exchange, request);
-        let prospects = forward.pool.rehearse(&search.first_context(Instant::now()));
+        let context = search.first_context(Instant::now());
+        let mut prospects = forward.pool.rehearse(&context);
+        if prospects.iter().all(|prospect| prospect.turn.is_none()) {
+            // Better one that may lack it than nobody.
+            let anybody = PickContext {
+                avoided: &[],
+                ..context
+            };
+            prospects = forward.pool.rehearse(&anybody);
+        }
         let mut first = None;
         for prospect in &prospects {
             let turn = prospect

@@ -1,12 +1,13 @@
 //! What is looked after for as long as the server lives: names, which may come to stand for other addresses, and
 //! certificates, which end.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use tokio::task::JoinSet;
 
 use super::{expiry::Expiry, orders::Orders, snapshot::Snapshot};
-use crate::upstream::{Checks, NextSet, Pool, Resolver};
+use crate::upstream::{Checks, Resolver};
 
 /// How often names in `servers` are looked up again.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -41,20 +42,34 @@ impl Caretaker {
         // Not beside a reload, which follows them itself.
         let _alone = self.reloading.lock().await;
         let snapshot = self.snapshot.load_full();
-        let next = |pool: &Arc<Pool>| Some((Arc::clone(pool), pool.prepare(&self.resolver)?));
-        let changed: Vec<(Arc<Pool>, NextSet)> = snapshot.pools().filter_map(next).collect();
-        if changed.is_empty() {
+        let mut looks = JoinSet::new();
+        for pool in snapshot.pools() {
+            let Some(next) = pool.prepare(&self.resolver) else {
+                continue;
+            };
+            let (pool, checks) = (Arc::clone(pool), Arc::clone(&self.checks));
+            looks.spawn(async move {
+                // What is new is checked before anything is sent to it; each pool waits for its own only.
+                let looked = checks.look(vec![(Arc::clone(&pool), next.clone())]).await;
+                (looked, pool, next)
+            });
+        }
+        if looks.is_empty() {
             return;
         }
-        // What is new is checked before anything is sent to it.
-        let looked = self.checks.look(changed.clone()).await;
-        for (pool, next) in changed {
-            pool.adopt(next);
+        while let Some(looked) = looks.join_next().await {
+            if let Ok((looked, pool, next)) = looked {
+                pool.adopt(next);
+                complain_of(looked);
+            }
         }
-        let followed = self.checks.follow(snapshot.pools().cloned().collect());
-        if let Err(error) = looked.and(followed) {
-            tracing::error!("servers cannot be checked: {error}");
-        }
+        complain_of(self.checks.follow(snapshot.pools().cloned().collect()));
         self.orders.look_again();
+    }
+}
+
+fn complain_of(result: io::Result<()>) {
+    if let Err(error) = result {
+        tracing::error!("servers cannot be checked: {error}");
     }
 }

@@ -14,6 +14,7 @@ mod worker;
 use std::{
     io,
     net::SocketAddr,
+    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -22,7 +23,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::{sync::Notify, task::JoinHandle, time::Instant};
 
 use self::{
     caretaker::Caretaker,
@@ -67,6 +68,8 @@ pub struct Server {
     troubles: Arc<Troubles>,
     bound: Mutex<Vec<Bound>>,
     is_ending: AtomicBool,
+    /// Told when it ends.
+    ended: Notify,
     /// Held by the reload that is under way.
     reloading: Arc<tokio::sync::Mutex<()>>,
     checks: Arc<Checks>,
@@ -160,6 +163,7 @@ impl Server {
             troubles,
             bound: Mutex::default(),
             is_ending: AtomicBool::new(false),
+            ended: Notify::new(),
             reloading,
         };
         let first = server.snapshot.load_full();
@@ -206,12 +210,16 @@ impl Server {
         let new = wanted.iter().copied().filter(|port| !is_bound(port));
         let added = bind_all(new.collect(), self.workers.len(), &current)?;
         let sink = open(&config.log.access)?;
-        self.resolver.refresh(&config.pools).await;
+        tokio::select! {
+            () = self.resolver.refresh(&config.pools) => {}
+            () = self.ending() => return Err(StartError::Ending),
+        }
         let next = Snapshot::build(&config, &self.resolver, Some(&self.snapshot.load()))?;
+        next.awaken();
         // What is new is checked before anything is sent to it.
-        self.checks.look(next.prospects()).await?;
-        if self.is_ending() {
-            return Err(StartError::Ending);
+        tokio::select! {
+            looked = self.checks.look(next.prospects()) => looked?,
+            () = self.ending() => return Err(StartError::Ending),
         }
         // From here on nothing fails.
         let removed = current
@@ -233,9 +241,9 @@ impl Server {
             worker.look_around();
         }
         announce(&config, &self.bound());
-        // Those that the reload has forgiven are to be known when it returns.
-        self.checks.look(next.prospects()).await?;
-        self.checks.follow(next.pools().cloned().collect())?;
+        if let Err(error) = self.checks.follow(next.pools().cloned().collect()) {
+            tracing::error!("servers cannot be checked: {error}");
+        }
         Ok(())
     }
 
@@ -275,6 +283,16 @@ impl Server {
         self.is_ending.load(Ordering::Relaxed)
     }
 
+    /// Returns once it has been told to end.
+    async fn ending(&self) {
+        let mut ended = pin!(self.ended.notified());
+        // Either this hears of it, or it has been told already.
+        ended.as_mut().enable();
+        if !self.is_ending() {
+            ended.await;
+        }
+    }
+
     /// Whether every worker answers within `patience`.
     pub async fn is_alive(&self, patience: Duration) -> bool {
         for worker in &self.workers {
@@ -288,7 +306,10 @@ impl Server {
     /// Stops accepting, waits for requests in flight until `deadline` (for ever without one), and ends the workers.
     pub async fn shutdown(&self, deadline: Option<Duration>) {
         let was_ending = self.is_ending.swap(true, Ordering::Relaxed);
+        self.ended.notify_waiters();
         self.background.abort();
+        // A reload that is under way hears of it, or is done in a moment; none begins any more.
+        drop(self.reloading.lock().await);
         if !was_ending {
             self.orders.end();
         }

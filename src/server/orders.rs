@@ -109,7 +109,7 @@ impl Orders {
         let now = Instant::now();
         let deadline = wish.deadline.map(|lasting| now + lasting);
         let order = Order::new(&wish.server, wish.duty, wish.by.clone(), deadline);
-        let servers = pool.order(&wish.server, &order, now)?;
+        let (servers, order) = pool.order(&wish.server, order, now)?;
         for status in &servers {
             tracing::info!(
                 "pool {}: server {} {}, by {}{}",
@@ -198,7 +198,7 @@ impl Orders {
             deadline: written.deadline.map(left),
         };
         let pool = self.pool(&written.pool).map_err(drop)?;
-        pool.order(&written.server, &order, now).map_err(drop)?;
+        let (_, order) = pool.order(&written.server, order, now).map_err(drop)?;
         self.watch(&written.pool, order);
         Ok(duty)
     }

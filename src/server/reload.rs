@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf, sync::Arc};
 
+use arc_swap::ArcSwap;
+
 use super::{OrderError, Ordered, Server, StartError, Wish};
 use crate::{
     config::{self, Certificate, Config, Report, SourceFile},
@@ -16,8 +18,10 @@ pub struct Reloader {
     file: PathBuf,
     server: Arc<Server>,
     log: EventLog,
-    /// What is served now. Held while a reload is under way.
-    current: tokio::sync::Mutex<Config>,
+    /// What is served now.
+    current: ArcSwap<Config>,
+    /// Held while a reload is under way.
+    alone: tokio::sync::Mutex<()>,
 }
 
 /// Why a reload changed nothing.
@@ -54,7 +58,8 @@ impl Reloader {
             file,
             server,
             log,
-            current: tokio::sync::Mutex::new(config),
+            current: ArcSwap::from_pointee(config),
+            alone: tokio::sync::Mutex::default(),
         }
     }
 
@@ -63,7 +68,8 @@ impl Reloader {
     /// # Errors
     /// [`ReloadError`]; everything is then as it was.
     pub async fn reload(&self) -> Result<Report, ReloadError> {
-        let mut current = self.current.lock().await;
+        let _alone = self.alone.lock().await;
+        let current = self.current.load_full();
         let file = SourceFile::read(&self.file);
         let file = file.map_err(|error| ReloadError::Unreadable {
             file: self.file.clone(),
@@ -82,7 +88,7 @@ impl Reloader {
         }
         self.server.reload(loaded.config.clone()).await?;
         self.log.set_level(&loaded.config.log.level);
-        *current = loaded.config;
+        self.current.store(Arc::new(loaded.config));
         tracing::info!("reloaded {}", self.file.display());
         Ok(loaded.warnings)
     }
@@ -91,9 +97,8 @@ impl Reloader {
     ///
     /// # Errors
     /// The operating system's; lines go on to the old file.
-    pub async fn reopen_log(&self) -> io::Result<()> {
-        let current = self.current.lock().await;
-        self.server.reopen_log(&current.log.access)
+    pub fn reopen_log(&self) -> io::Result<()> {
+        self.server.reopen_log(&self.current.load().log.access)
     }
 
     /// Does what an operator wants of a server of a pool.
@@ -108,9 +113,8 @@ impl Reloader {
     ///
     /// # Errors
     /// What is wrong with the question.
-    pub async fn explain(&self, question: &Question) -> Result<String, String> {
-        let config = self.current.lock().await.clone();
-        self.server.explain(&config, question)
+    pub fn explain(&self, question: &Question) -> Result<String, String> {
+        self.server.explain(&self.current.load(), question)
     }
 
     /// What is to be told of the pools.
@@ -124,8 +128,8 @@ impl Reloader {
     }
 
     /// How long requests in flight are waited for, by what is served now.
-    pub async fn shutdown_timeout(&self) -> std::time::Duration {
-        self.current.lock().await.shutdown_timeout
+    pub fn shutdown_timeout(&self) -> std::time::Duration {
+        self.current.load().shutdown_timeout
     }
 }
 

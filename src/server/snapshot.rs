@@ -82,6 +82,11 @@ impl Snapshot {
         })
     }
 
+    /// What is known of servers that were down, and are not to be any more, is too old.
+    pub(super) fn awaken(&self) {
+        self.pools().for_each(|pool| pool.awaken());
+    }
+
     /// Its pools are served from now on.
     pub(super) fn begin(&self) {
         self.pools().for_each(|pool| pool.begin());

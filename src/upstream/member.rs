@@ -78,6 +78,11 @@ impl Member {
         self.peer.was_down(is_down) && !is_down
     }
 
+    /// Whether it was down until now, and is not to be.
+    pub(super) fn is_waking(&self) -> bool {
+        self.peer.is_down() && self.duty() != Duty::Down
+    }
+
     /// What the file says that it is there for.
     pub(super) fn duty_by_file(&self) -> Duty {
         self.duty

@@ -1,6 +1,6 @@
 //! An operator's orders for the servers of a pool.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -28,34 +28,45 @@ pub struct NoSuchServer {
 
 impl Pool {
     /// Gives `order` for `server`, which is called as the file calls it, or by its address. Where a name stands for
-    /// several addresses, it is for all of them. Gives what is to be told of each.
+    /// several addresses, it is for all of them. Gives what is to be told of each, and the order as it stands.
     ///
     /// # Errors
     /// There is no such server.
     pub fn order(
         &self,
         server: &str,
-        order: &Order,
+        order: Order,
         now: Instant,
-    ) -> Result<Vec<ServerStatus>, NoSuchServer> {
+    ) -> Result<(Vec<ServerStatus>, Order), NoSuchServer> {
         let set = self.set.load();
         let meant: Vec<_> = set.places().filter(|(_, m)| is_called(m, server)).collect();
-        if meant.is_empty() {
+        let Some((_, first)) = meant.first() else {
             return Err(NoSuchServer {
                 pool: self.name().to_owned(),
                 server: server.to_owned(),
                 known: set.labels().into_iter().map(str::to_owned).collect(),
             });
-        }
+        };
+        let order = Order {
+            server: name_of(first, server),
+            ..order
+        };
         for (_, member) in &meant {
-            give(member, order, now);
+            // One address of a name may be up while the name is down, and has to be said to be.
+            let of_name = |other: &Member| {
+                let order = other.peer.orders.order();
+                other.authority == member.authority
+                    && order.is_some_and(|order| order.server == other.authority)
+            };
+            let is_exception = order.server != member.authority && set.members().any(of_name);
+            give(member, &order, is_exception, now);
         }
         set.reconsider_current();
         self.room_has_come();
         let status = |(place, member): (_, &Member)| {
             ServerStatus::new(member, &set, PeerSet::is_backup(place), now)
         };
-        Ok(meant.into_iter().map(status).collect())
+        Ok((meant.into_iter().map(status).collect(), order))
     }
 
     /// The time of `order` has passed, if it still stands: its server goes down, and what is left there ends. Says whether
@@ -96,21 +107,28 @@ impl Pool {
         meant.for_each(|member| member.peer.close_tunnels());
     }
 
-    /// The orders that stand for its servers.
+    /// The orders that stand for its servers, those for a name before those for one of its addresses.
     pub fn orders(&self) -> Vec<Order> {
         let set = self.set.load();
-        let standing = |member: &Member| member.peer.orders.order();
-        let mut orders: Vec<Order> = set.members().filter_map(standing).collect();
-        // One for a name stands with each of its addresses.
-        orders.dedup_by(|a, b| a.server == b.server);
-        orders
+        let mut seen = HashSet::new();
+        let mut orders: Vec<(bool, Order)> = Vec::new();
+        for member in set.members() {
+            if let Some(order) = member.peer.orders.order()
+                && seen.insert(Arc::clone(&order.server))
+            {
+                orders.push((order.server != member.authority, order));
+            }
+        }
+        orders.sort_by_key(|(is_for_address, _)| *is_for_address);
+        orders.into_iter().map(|(_, order)| order).collect()
     }
 }
 
-fn give(member: &Member, order: &Order, now: Instant) {
+fn give(member: &Member, order: &Order, is_exception: bool, now: Instant) {
     let peer: &Arc<Peer> = &member.peer;
     let before = member.duty();
-    let is_the_file_s = order.duty == Duty::Up && member.duty_by_file() == Duty::Up;
+    let is_up_by_file = order.duty == Duty::Up && member.duty_by_file() == Duty::Up;
+    let is_the_file_s = is_up_by_file && !is_exception;
     peer.was_down(order.duty == Duty::Down);
     peer.orders.give((!is_the_file_s).then(|| order.clone()));
     if order.duty == Duty::Up {
@@ -132,6 +150,18 @@ fn is_called(member: &Member, name: &str) -> bool {
     ];
     let mut names = names.into_iter().flatten();
     names.any(|known| known.eq_ignore_ascii_case(name)) || peer.address().to_string() == name
+}
+
+/// What `member`, which is called `name`, is called in an order: one address, if that is what is named, and else what
+/// the file says, whatever addresses that has.
+fn name_of(member: &Member, name: &str) -> Arc<str> {
+    let peer = &member.peer;
+    let is_address = peer.label().eq_ignore_ascii_case(name) || peer.address().to_string() == name;
+    if is_address && !member.authority.eq_ignore_ascii_case(name) {
+        Arc::clone(peer.label())
+    } else {
+        Arc::clone(&member.authority)
+    }
 }
 
 /// An order of an operator's, given now.

@@ -127,6 +127,11 @@ impl Peer {
         self.was_down.swap(is_down, Ordering::Relaxed)
     }
 
+    /// Whether it was there for nobody, when that was looked at last.
+    pub(super) fn is_down(&self) -> bool {
+        self.was_down.load(Ordering::Relaxed)
+    }
+
     /// Counts one request more, for a method that knows of it, unless there are as many as `most`; 0: no limit.
     pub(super) fn enter(&self, most: u32) -> bool {
         if most == 0 {

@@ -23,6 +23,7 @@ use super::{
     sticky::{Bindings, Names, Sticky},
     succession::Succession,
     tier::Tier,
+    transport::Transport,
 };
 use crate::config::{self, ServerSpec};
 
@@ -46,6 +47,8 @@ pub(super) struct Common {
     /// Whether requests may wait for room.
     pub(super) has_queue: bool,
     pub(super) succession: Arc<Succession>,
+    /// How its servers are spoken to.
+    pub(super) transport: Arc<Transport>,
 }
 
 /// Where in a [`PeerSet`] a member stands.
@@ -113,7 +116,6 @@ impl PeerSet {
         let known = Known {
             resolver,
             peers: previous.map(Self::peers).unwrap_or_default(),
-            orders: previous.map(Self::orders_by_name).unwrap_or_default(),
             is_checked: config.health.is_some(),
         };
         let tier = |backup| {
@@ -310,7 +312,7 @@ impl PeerSet {
     }
 
     /// The orders that are for a name, whatever addresses it has.
-    fn orders_by_name(&self) -> HashMap<Arc<str>, Order> {
+    pub(super) fn orders_by_name(&self) -> HashMap<Arc<str>, Order> {
         let order = |member: &Member| {
             let order = member.peer.orders.order()?;
             let is_for_name = *order.server == *member.authority;
@@ -371,8 +373,6 @@ impl PeerSet {
 struct Known<'k> {
     resolver: &'k Resolver,
     peers: HashMap<SocketAddr, Arc<Peer>>,
-    /// Orders for all addresses of a name.
-    orders: HashMap<Arc<str>, Order>,
     is_checked: bool,
 }
 
@@ -396,9 +396,6 @@ impl Known<'_> {
         let label = self.resolver.label(&spec.address, address);
         let member = Member::new(Arc::new(Peer::new(&label, address)), spec, true);
         member.peer.health.begin(self.is_checked, true);
-        if let Some(order) = self.orders.get(&member.authority) {
-            member.peer.orders.give(Some(order.clone()));
-        }
         member
     }
 }

@@ -74,6 +74,7 @@ impl Pool {
             sticky: Sticky::new(&config, sticky),
             has_queue: config.queue.is_some(),
             succession: succession.unwrap_or_default(),
+            transport: Arc::clone(&transport),
         });
         let known = before.as_ref().map(|(_, set)| &**set);
         let budget = config.retry.budget;
@@ -90,12 +91,10 @@ impl Pool {
     pub fn begin(&self) {
         let set = self.set.load_full();
         let now = Instant::now();
+        self.pass_orders_on(&set);
         for member in set.members() {
             let health = &member.peer.health;
             let is_back = member.begin();
-            if is_back {
-                health.forgive(true);
-            }
             if !member.is_new {
                 health.begin(self.config.health.is_some(), false);
             }
@@ -104,6 +103,26 @@ impl Pool {
             }
         }
         set.begin();
+    }
+
+    /// What is known of those that were down, and are not to be any more, is too old: they are to be looked at.
+    pub fn awaken(&self) {
+        for member in self.set.load().members() {
+            if member.is_waking() {
+                member.peer.health.forgive(true);
+            }
+        }
+    }
+
+    /// Has orders for a name hold for its new addresses in `next`, as they stand now.
+    fn pass_orders_on(&self, next: &PeerSet) {
+        let current = next.common().succession.current();
+        let orders = current.map(|current| current.orders_by_name());
+        let orders = orders.unwrap_or_default();
+        for member in next.members().filter(|member| member.is_new) {
+            let order = orders.get(&member.authority).cloned();
+            member.peer.orders.give(order);
+        }
     }
 
     /// How its servers are spoken to.
@@ -154,6 +173,7 @@ impl Pool {
             next.labels().join(", ")
         );
         let now = Instant::now();
+        self.pass_orders_on(&next);
         for member in next.members().filter(|member| member.is_new) {
             member.begin();
             member.peer.health.warm_up(now);
@@ -212,12 +232,13 @@ impl Pool {
         now: Instant,
         result: Result<(), &str>,
         patience: Patience,
+        forgives: bool,
     ) -> bool {
         let (pool, server) = (self.name(), peer.label());
         if let Err(reason) = result {
             tracing::debug!("pool {pool}: a check of server {server} failed: {reason}");
         }
-        let Some(judged) = peer.health.checked(now, result, patience) else {
+        let Some(judged) = peer.health.checked(now, result, patience, forgives) else {
             return false;
         };
         let set = self.set.load();

@@ -5,7 +5,7 @@ use std::{
     collections::VecDeque,
     future::poll_fn,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering, fence},
     },
     task::{Context, Poll, Waker},
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::{
     lease::Lease,
-    peer_set::PickContext,
+    peer_set::{PeerSet, PickContext},
     pool::{NoLivePeer, Pool},
     succession::Succession,
 };
@@ -173,8 +173,12 @@ impl Pool {
             let mut look_at = None;
             let look = || {
                 let now = Instant::now();
-                // Whoever has begun to wait before a reload looks at what there is since.
+                // Whoever has begun to wait before a reload looks at what there is since, if it knows how to speak to
+                // that.
                 let current = succession.current();
+                let is_alike =
+                    |set: &Arc<PeerSet>| Arc::ptr_eq(&set.common().transport, self.transport());
+                let current = current.filter(is_alike);
                 let set = current.unwrap_or_else(|| self.set.load_full());
                 look_at = Some(
                     set.retry_in(now)
@@ -215,7 +219,7 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::Cell, sync::Arc, task::Wake};
+    use std::{cell::Cell, task::Wake};
 
     use super::*;
 

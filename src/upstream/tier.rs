@@ -36,7 +36,10 @@ impl Tier {
     /// Whether somebody is there for everybody, and not out.
     pub(super) fn is_anybody_well(&self) -> bool {
         let mut ups = self.members.iter().filter(|m| m.duty() == Duty::Up);
-        ups.any(|member| member.peer.health.out_since().is_none())
+        ups.any(|member| {
+            let health = &member.peer.health;
+            health.out_since().is_none() && !health.is_pending()
+        })
     }
 
     /// Has members that are out by failures be used all the same if they are more than `max_out` of a hundred, those
@@ -54,10 +57,10 @@ impl Tier {
             // Of two one may be out, however small the part.
             Some(percent) => (ups.len() * percent as usize / 100).max(1),
         };
-        outs.truncate(most);
+        let spared = outs.split_off(most.min(outs.len()));
         for member in ups {
-            let is_out = outs.iter().any(|(_, id)| *id == member.peer.id());
-            member.peer.health.spare(!is_out && max_out.is_some());
+            let is_spared = spared.iter().any(|(_, id)| *id == member.peer.id());
+            member.peer.health.spare(is_spared);
         }
     }
 

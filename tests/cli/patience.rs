@@ -137,15 +137,17 @@ fn the_next_reload_is_as_good_as_any() {
 
 // === the end ===
 
-/// lbd ends at this signal, though it reloads, by a signal, a file with a server that is not done being checked for an
-/// hour.
-fn ends_by(signal: Signal) {
+/// lbd ends at the last of these signals, though it reloads, by a signal, a file with a server that is not done being
+/// checked for an hour.
+fn ends_by(signals: &[Signal]) {
     let hanging = Hanging::new();
     let mut running = about_to_wait(&hanging, "1h");
     running.process.signal(Signal::HUP);
     let _check = hanging.accept();
     assert_eq!(get(running.addr, "/").body, "old", "it serves meanwhile");
-    running.process.signal(signal);
+    for signal in signals {
+        running.process.signal(*signal);
+    }
     let ended = running.process.finish();
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(ended.err.contains("INFO stopped\n"), "{}", ended.err);
@@ -153,12 +155,17 @@ fn ends_by(signal: Signal) {
 
 #[test]
 fn term_ends_lbd_though_a_reload_waits() {
-    ends_by(Signal::TERM);
+    ends_by(&[Signal::TERM]);
 }
 
 #[test]
 fn quit_ends_lbd_though_a_reload_waits() {
-    ends_by(Signal::QUIT);
+    ends_by(&[Signal::QUIT]);
+}
+
+#[test]
+fn nor_does_term_wait_with_one_who_wants_the_log_reopened() {
+    ends_by(&[Signal::USR1, Signal::TERM]);
 }
 
 #[test]

@@ -79,11 +79,11 @@ impl LeastConn {
             tournament.leave(index);
         }
         loop {
-            let chosen = tournament.best(candidates)?;
+            let (chosen, share) = tournament.best(candidates)?;
             if candidates.claim(chosen) {
-                let share = candidates.share(chosen);
                 tournament.charge(chosen, candidates.in_flight(chosen), share);
-                if share != Share::FULL {
+                // It may have been given its last place.
+                if candidates.share(chosen) != Share::FULL {
                     tournament.leave(chosen);
                 }
                 return Some(chosen);
@@ -123,8 +123,8 @@ impl Seat {
 }
 
 impl Tournament {
-    /// Who is best off now, in the tournament or outside.
-    fn best(&mut self, candidates: &impl Candidates) -> Option<usize> {
+    /// Who is best off now, in the tournament or outside, and how much of its weight it may have.
+    fn best(&mut self, candidates: &impl Candidates) -> Option<(usize, Share)> {
         let mut next = 0;
         let mut best: Option<(usize, Share)> = None;
         while let Some(&index) = self.outside.get(next) {
@@ -149,8 +149,8 @@ impl Tournament {
         let winner = self.games.get(1).copied().flatten();
         let winner = winner.map(|index| (index as usize, Share::FULL));
         match (winner, best) {
-            (Some(winner), Some(best)) if self.is_better(best, winner) => Some(best.0),
-            (winner, best) => winner.or(best).map(|(index, _)| index),
+            (Some(winner), Some(best)) if self.is_better(best, winner) => Some(best),
+            (winner, best) => winner.or(best),
         }
     }
 

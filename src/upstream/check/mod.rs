@@ -36,7 +36,7 @@ type OnClose = Arc<dyn Fn() + Send + Sync>;
 
 /// What the thread is told.
 enum Command {
-    /// Check these servers once each, those of which nothing is known; the sender goes when that is done.
+    /// Check these servers once each; the sender goes when that is done.
     Look(Vec<Watch>, oneshot::Sender<()>),
     /// Check these from now on, and no others.
     Follow(Vec<Watch>),
@@ -51,7 +51,7 @@ impl Checks {
         }
     }
 
-    /// Checks those servers once of which nothing is known. Takes no longer than the longest of their timeouts.
+    /// Checks those servers once of which nothing is known, or that requests took out. Takes no longer than the longest of their timeouts.
     ///
     /// # Errors
     /// The system gives no thread.
@@ -59,7 +59,7 @@ impl Checks {
         let watches = sets
             .iter()
             .flat_map(|(pool, set)| Watch::all_of(pool, &set.0));
-        let pending: Vec<_> = watches.filter(Watch::is_pending).collect();
+        let pending: Vec<_> = watches.filter(Watch::is_wanted).collect();
         let (done, is_done) = oneshot::channel();
         if !pending.is_empty() {
             self.send(Command::Look(pending, done))?;
@@ -132,9 +132,9 @@ async fn obey(mut commands: mpsc::UnboundedReceiver<Command>, on_close: OnClose)
                 // Dropped by each when it knows something, so that the last one ends the wait.
                 let done = Arc::new(done);
                 for watch in pending {
-                    let done = Arc::clone(&done);
+                    let (done, on_close) = (Arc::clone(&done), Arc::clone(&on_close));
                     tokio::task::spawn_local(async move {
-                        watch.look().await;
+                        watch.look(&on_close).await;
                         drop(done);
                     });
                 }

@@ -34,14 +34,14 @@ impl Watch {
         set.members().map(watch).collect()
     }
 
-    /// Whether nothing is known of the server, and anybody wants to know.
-    pub(super) fn is_pending(&self) -> bool {
-        self.member.peer.health.is_pending() && self.member.duty() != Duty::Down
+    /// Whether a check has to find out before a configuration begins, and anybody wants to know.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.member.peer.health.is_to_be_looked_at() && self.member.duty() != Duty::Down
     }
 
-    /// Checks once.
-    pub(super) async fn look(&self) {
-        self.judge().await;
+    /// Checks once, before a configuration begins.
+    pub(super) async fn look(&self, on_close: &OnClose) {
+        self.judge(true, on_close).await;
     }
 
     /// Checks until the task ends.
@@ -62,17 +62,14 @@ impl Watch {
             if self.member.duty() == Duty::Down {
                 continue;
             }
-            if self.judge().await && self.check.closes {
-                peer.close_tunnels();
-                on_close();
-            }
+            self.judge(false, &on_close).await;
             due = began + self.pause();
             sleep_until(began + CLOSEST).await;
         }
     }
 
-    /// Checks, and says whether the server has just gone out by that.
-    async fn judge(&self) -> bool {
+    /// Checks, and ends what goes on with a server that goes out by that, if it is to.
+    async fn judge(&self, forgives: bool, on_close: &OnClose) {
         let result = self.check_once().await;
         let result = match &result {
             Ok(()) => Ok(()),
@@ -83,7 +80,12 @@ impl Watch {
             fall: self.check.fall,
         };
         let peer = &self.member.peer;
-        self.pool.checked(peer, Instant::now(), result, patience)
+        let now = Instant::now();
+        let is_out = self.pool.checked(peer, now, result, patience, forgives);
+        if is_out && self.check.closes {
+            peer.close_tunnels();
+            on_close();
+        }
     }
 
     /// From one check to the next.

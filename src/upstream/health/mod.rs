@@ -219,14 +219,18 @@ impl Health {
         }
     }
 
-    /// A check ended; a bad one says why.
+    /// A check ended; a bad one says why. If `forgives`, it decides alone of a peer that requests took out.
     pub(super) fn checked(
         &self,
         now: Instant,
         result: Result<(), &str>,
         patience: Patience,
+        forgives: bool,
     ) -> Option<Judged> {
         let record = &mut *self.record();
+        if forgives {
+            record.verdict.forgive(patience);
+        }
         let judged = record.verdict.hear(now, result, patience)?;
         self.suspect.store(true, Ordering::Relaxed);
         record.marks = Marks::default();
@@ -242,6 +246,17 @@ impl Health {
         matches!(self.record().verdict, Verdict::Pending)
     }
 
+    /// Whether a check is to find out what a configuration that begins may do with it: nothing is known of it, or
+    /// requests took it out.
+    pub(super) fn is_to_be_looked_at(&self) -> bool {
+        let by_requests = |verdict: &Verdict| match verdict {
+            Verdict::Bad { by_requests, .. } => by_requests.is_some(),
+            _ => false,
+        };
+        let record = self.record();
+        matches!(record.verdict, Verdict::Pending) || by_requests(&record.verdict)
+    }
+
     /// Whether it is used although it is out.
     pub(super) fn is_spared(&self) -> bool {
         self.record().is_spared
@@ -253,22 +268,15 @@ impl Health {
     }
 
     /// A configuration begins, under which the peer is checked or is not, and which may be the first for it. What
-    /// requests said is forgotten: that is how a reload says "that server is mended".
+    /// requests said is forgotten: that is how a reload says "that server is mended". Of one that is checked, checks
+    /// have been asked about that before.
     pub(super) fn begin(&self, is_checked: bool, is_new: bool) {
         let record = &mut *self.record();
         record.marks = Marks::default();
-        let was_by_requests = matches!(
-            record.verdict,
-            Verdict::Bad {
-                by_requests: Some(_),
-                ..
-            }
-        );
-        let is_unknown = matches!(record.verdict, Verdict::None);
         record.verdict = match &record.verdict {
             _ if !is_checked => Verdict::None,
-            _ if was_by_requests || is_unknown && is_new => Verdict::Pending,
-            _ if is_unknown => Verdict::Good { streak: 0 },
+            Verdict::None if is_new => Verdict::Pending,
+            Verdict::None => Verdict::Good { streak: 0 },
             known => known.clone(),
         };
         self.suspect.store(true, Ordering::Relaxed);
@@ -277,15 +285,20 @@ impl Health {
     /// An operator says that the peer is mended: what requests said is forgotten; if it `was_down`, what checks said
     /// before, too.
     pub(super) fn forgive(&self, was_down: bool) {
-        let is_checked = {
-            let record = &mut *self.record();
-            let is_checked = !matches!(record.verdict, Verdict::None);
-            if is_checked && was_down {
-                record.verdict = Verdict::Pending;
+        let record = &mut *self.record();
+        record.marks = Marks::default();
+        let is_by_requests = matches!(
+            record.verdict,
+            Verdict::Bad {
+                by_requests: Some(_),
+                ..
             }
-            is_checked
-        };
-        self.begin(is_checked, false);
+        );
+        let is_checked = !matches!(record.verdict, Verdict::None);
+        if is_checked && (was_down || is_by_requests) {
+            record.verdict = Verdict::Pending;
+        }
+        self.suspect.store(true, Ordering::Relaxed);
     }
 
     /// The peer is new where others have been, or is used again: it warms up from now on.

@@ -152,7 +152,10 @@ fn checked(now: Instant) -> Health {
     let health = Health::default();
     health.begin(true, true);
     assert_eq!(admission(&health, now), Admission::Unchecked);
-    assert_eq!(health.checked(now, Ok(()), PATIENCE), Some(Judged::Began));
+    assert_eq!(
+        health.checked(now, Ok(()), PATIENCE, false),
+        Some(Judged::Began)
+    );
     assert_eq!(admission(&health, now), WARM);
     health
 }
@@ -171,8 +174,8 @@ fn one_that_is_checked_comes_back_by_checks_and_never_by_a_request() {
     let later = now + LIMIT.fail_timeout * 2;
     assert_eq!(admission(&health, later), Admission::Unchecked);
     assert!(!health.claim_probe(later));
-    assert_eq!(health.checked(later, Ok(()), PATIENCE), None);
-    let judged = health.checked(later, Ok(()), PATIENCE);
+    assert_eq!(health.checked(later, Ok(()), PATIENCE, false), None);
+    let judged = health.checked(later, Ok(()), PATIENCE, false);
     assert!(matches!(judged, Some(Judged::CameBack { results: 2, .. })));
     assert_eq!(admission(&health, later), WARM);
 }
@@ -182,7 +185,7 @@ fn a_reload_keeps_what_checks_found_and_has_what_requests_found_looked_at_again(
     let now = Instant::now();
     let health = checked(now);
     for _ in 0..PATIENCE.fall {
-        health.checked(now, Err("answered 503"), PATIENCE);
+        health.checked(now, Err("answered 503"), PATIENCE, false);
     }
     health.begin(true, false);
     assert!(matches!(
@@ -193,8 +196,11 @@ fn a_reload_keeps_what_checks_found_and_has_what_requests_found_looked_at_again(
     for _ in 0..LIMIT.max_fails {
         health.failed(now, false, LIMIT, "closed");
     }
+    assert!(health.is_to_be_looked_at());
+    let judged = health.checked(now, Ok(()), PATIENCE, true);
+    assert!(matches!(judged, Some(Judged::CameBack { .. })));
     health.begin(true, false);
-    assert_eq!(health.condition(now, Duration::ZERO), Condition::Checking);
+    assert_eq!(health.condition(now, Duration::ZERO), Condition::Good);
 }
 
 #[test]
@@ -204,7 +210,7 @@ fn one_that_served_well_is_good_when_checks_are_added_and_free_when_they_go() {
     health.begin(true, false);
     assert_eq!(health.condition(now, Duration::ZERO), Condition::Good);
     for _ in 0..PATIENCE.fall {
-        health.checked(now, Err("answered 503"), PATIENCE);
+        health.checked(now, Err("answered 503"), PATIENCE, false);
     }
     health.begin(false, false);
     assert_eq!(health.condition(now, Duration::ZERO), Condition::Good);
@@ -215,10 +221,10 @@ fn one_that_is_back_warms_up() {
     let start = Instant::now();
     let health = checked(start);
     for _ in 0..PATIENCE.fall {
-        health.checked(start, Err("answered 503"), PATIENCE);
+        health.checked(start, Err("answered 503"), PATIENCE, false);
     }
     for _ in 0..PATIENCE.rise {
-        health.checked(start, Ok(()), PATIENCE);
+        health.checked(start, Ok(()), PATIENCE, false);
     }
     let warmth = |seconds: u32| health.admission(start + SECOND * seconds, SECOND * 10);
     assert_eq!(warmth(0), Admission::Admitted { warmth: 0.0 });

@@ -58,6 +58,19 @@ impl Verdict {
         }
     }
 
+    /// Has the next result decide, if requests took it out.
+    pub(super) fn forgive(&mut self, patience: Patience) {
+        if let Self::Bad {
+            by_requests: by_requests @ Some(_),
+            streak,
+            ..
+        } = self
+        {
+            *by_requests = None;
+            *streak = patience.rise.saturating_sub(1);
+        }
+    }
+
     /// Takes a result in; a bad one says why.
     pub(super) fn hear(
         &mut self,

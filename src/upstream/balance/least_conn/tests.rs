@@ -102,6 +102,45 @@ fn one_that_is_warming_up_counts_by_its_share() {
     assert_eq!(pick(&least_conn, &counted), Some(0));
 }
 
+#[test]
+fn one_that_is_given_its_last_place_pays_no_more_than_others() {
+    /// Of whom the first has one place.
+    struct Narrow<'c>(&'c Counted);
+
+    impl Candidates for Narrow<'_> {
+        fn share(&self, index: usize) -> Share {
+            if index == 0 && self.0.in_flight.borrow()[0] > 0 {
+                return Share::NONE;
+            }
+            Share::FULL
+        }
+
+        fn claim(&mut self, index: usize) -> bool {
+            self.0.in_flight.borrow_mut()[index] += 1;
+            true
+        }
+
+        fn in_flight(&self, index: usize) -> u32 {
+            self.0.in_flight.borrow()[index]
+        }
+
+        fn expected_wait(&self, _: usize) -> f64 {
+            0.0
+        }
+    }
+
+    let counted = Counted::new(&[0, 0]);
+    let least_conn = Arc::new(LeastConn::new(&[1, 1]));
+    let turns = (0..100).map(|_| {
+        let index = least_conn
+            .pick(std::iter::empty(), &mut Narrow(&counted))
+            .unwrap();
+        counted.end(&least_conn, index);
+        index
+    });
+    assert_eq!(turns.filter(|index| *index == 0).count(), 50);
+}
+
 #[derive(Clone, Debug)]
 enum Event {
     Pick,
