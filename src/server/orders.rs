@@ -7,7 +7,10 @@ use std::{
     fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -79,6 +82,8 @@ pub(super) struct Orders {
     file: Option<PathBuf>,
     /// Those of the file for servers that are not there, or not yet: a name may have no address at the start.
     waiting: Mutex<Vec<Written>>,
+    /// Whether the file is there and could not be read: then what is in it is not to be replaced.
+    is_unread: AtomicBool,
     /// Held while the file is written.
     writing: Mutex<()>,
     /// Rung when tunnels are to end.
@@ -95,6 +100,7 @@ impl Orders {
             snapshot,
             file,
             waiting: Mutex::default(),
+            is_unread: AtomicBool::new(false),
             writing: Mutex::default(),
             bells,
         }
@@ -152,8 +158,9 @@ impl Orders {
                 );
             }
             Err(error) => {
+                self.is_unread.store(true, Ordering::Relaxed);
                 return tracing::error!(
-                    "state file {} cannot be read: {error}; no order of it is followed",
+                    "state file {} cannot be read: {error}; no order of it is followed, and it is not replaced",
                     file.display()
                 );
             }
@@ -228,6 +235,12 @@ impl Orders {
         let Some(file) = &self.file else {
             return Ok(());
         };
+        if self.is_unread.load(Ordering::Relaxed) {
+            return Err(format!(
+                "state file {} could not be read at the start, and is not replaced; a restart would forget what stands",
+                file.display()
+            ));
+        }
         // Nothing is kept in it.
         let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();

@@ -58,7 +58,8 @@ async fn tunnels_are_closed_one_after_the_other_within_close_spread() {
     let door = Door::open().await;
     let proxy = spreading("1s", &app(&[door.server()], "")).await;
     let mut tunnels = Vec::new();
-    for _ in 0..6 {
+    // So many that they will hardly ever all draw times that are close together.
+    for _ in 0..16 {
         tunnels.push(tunnel(proxy.addr(), &door).await);
     }
     let start = Instant::now();
@@ -76,9 +77,9 @@ async fn tunnels_are_closed_one_after_the_other_within_close_spread() {
     let took = start.elapsed();
     assert!(took < Duration::from_secs(4), "{took:?}");
     ends.sort_unstable();
-    let (first, last) = (ends[0], ends[5]);
+    let (first, last) = (ends[0], ends[15]);
     assert!(last < Duration::from_secs(3), "{ends:?}");
-    assert!(last - first > Duration::from_millis(400), "{ends:?}");
+    assert!(last - first > Duration::from_millis(300), "{ends:?}");
 }
 
 #[tokio::test]
