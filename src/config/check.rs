@@ -373,6 +373,16 @@ fn warn_of_same_cookies(config: &Config, faults: &Faults) {
     }
 }
 
+/// Whether a name may be meant by both.
+fn meet(one: &HostMatch, other: &HostMatch) -> bool {
+    match (one, other) {
+        (HostMatch::Exact(a), HostMatch::Exact(b)) => a == b,
+        (HostMatch::Wildcard(suffix), HostMatch::Exact(name))
+        | (HostMatch::Exact(name), HostMatch::Wildcard(suffix)) => name.ends_with(suffix.as_str()),
+        (HostMatch::Wildcard(a), HostMatch::Wildcard(b)) => a.ends_with(b) || b.ends_with(a),
+    }
+}
+
 /// Whether there is a host with routes to both.
 fn may_share_clients(config: &Config, one: &Pool, other: &Pool) -> bool {
     let routes_to = |pool: &Pool| {
@@ -382,7 +392,7 @@ fn may_share_clients(config: &Config, one: &Pool, other: &Pool) -> bool {
     };
     let share = |a: &Route, b: &Route| {
         let mut hosts = a.hosts.iter();
-        let is_of_b = |host: &At<HostMatch>| b.hosts.iter().any(|other| **other == **host);
+        let is_of_b = |host: &At<HostMatch>| b.hosts.iter().any(|other| meet(host, other));
         a.hosts.is_empty() || b.hosts.is_empty() || hosts.any(is_of_b)
     };
     routes_to(one).any(|a| routes_to(other).any(|b| share(a, b)))

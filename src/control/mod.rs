@@ -103,6 +103,7 @@ async fn end(
     let mut deadline = (ending == Request::Stop).then_some(timeout);
     loop {
         match deadline {
+            Some(Duration::ZERO) => tracing::warn!("stopping at once, as asked again"),
             Some(deadline) => tracing::info!("stopping: requests in flight have {deadline:?}"),
             None => tracing::info!("stopping when the last request has ended"),
         }
@@ -115,11 +116,9 @@ async fn end(
                 Some(request) = requested.recv() => request,
             };
             match request {
-                Request::Stop if deadline.is_some() => {
-                    tracing::warn!("stopping at once, as asked again");
-                    server.shutdown(Some(Duration::ZERO)).await;
-                    return tracing::info!("stopped");
-                }
+                Request::Stop if deadline == Some(Duration::ZERO) => {}
+                // The end that is under way is given up for the other: it must not hold what that needs.
+                Request::Stop if deadline.is_some() => break deadline = Some(Duration::ZERO),
                 Request::Stop => break deadline = Some(timeout),
                 Request::Reload | Request::Reopen | Request::Quit => {}
             }

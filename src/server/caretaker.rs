@@ -50,7 +50,9 @@ impl Caretaker {
             let (pool, checks) = (Arc::clone(pool), Arc::clone(&self.checks));
             looks.spawn(async move {
                 // What is new is checked before anything is sent to it; each pool waits for its own only.
-                let looked = checks.look(vec![(Arc::clone(&pool), next.clone())]).await;
+                let looked = checks
+                    .look(vec![(Arc::clone(&pool), next.clone())], false)
+                    .await;
                 (looked, pool, next)
             });
         }
@@ -60,11 +62,11 @@ impl Caretaker {
         while let Some(looked) = looks.join_next().await {
             if let Ok((looked, pool, next)) = looked {
                 pool.adopt(next);
-                complain_of(looked);
+                self.orders.look_again();
+                let followed = self.checks.follow(snapshot.pools().cloned().collect());
+                complain_of(looked.and(followed));
             }
         }
-        complain_of(self.checks.follow(snapshot.pools().cloned().collect()));
-        self.orders.look_again();
     }
 }
 

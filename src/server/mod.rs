@@ -167,7 +167,7 @@ impl Server {
             reloading,
         };
         let first = server.snapshot.load_full();
-        server.checks.look(first.prospects()).await?;
+        server.checks.look(first.prospects(), true).await?;
         server.checks.follow(first.pools().cloned().collect())?;
         server.listen(listening).await;
         announce(&config, &server.bound());
@@ -209,7 +209,6 @@ impl Server {
         let is_bound = |port: &Port| current.iter().any(|bound| bound.configured == *port);
         let new = wanted.iter().copied().filter(|port| !is_bound(port));
         let added = bind_all(new.collect(), self.workers.len(), &current)?;
-        let sink = open(&config.log.access)?;
         tokio::select! {
             () = self.resolver.refresh(&config.pools) => {}
             () = self.ending() => return Err(StartError::Ending),
@@ -218,9 +217,11 @@ impl Server {
         next.awaken();
         // What is new is checked before anything is sent to it.
         tokio::select! {
-            looked = self.checks.look(next.prospects()) => looked?,
+            looked = self.checks.look(next.prospects(), true) => looked?,
             () = self.ending() => return Err(StartError::Ending),
         }
+        // Not before: the log may be opened again while servers are looked at.
+        let sink = open(&config.log.access)?;
         // From here on nothing fails.
         let removed = current
             .iter()
@@ -228,8 +229,10 @@ impl Server {
         self.close(removed.map(|bound| bound.configured).collect())
             .await;
         let next = Arc::new(next);
-        self.snapshot.store(Arc::clone(&next));
+        // What was there before is asked while it is there.
+        let previous = self.snapshot.swap(Arc::clone(&next));
         next.begin();
+        drop(previous);
         self.access.switch(sink);
         self.orders.look_again();
         // It says itself why not.

@@ -212,9 +212,7 @@ impl Orders {
 
     /// Says what the next start will not know, or keeps it.
     pub(super) fn end(&self) {
-        if self.file.is_some() {
-            // It has said why not.
-            let _ = self.keep();
+        if self.file.is_some() && self.keep().is_ok() {
             return;
         }
         for (pool, order) in self.standing() {
@@ -236,10 +234,12 @@ impl Orders {
             return Ok(());
         };
         if self.is_unread.load(Ordering::Relaxed) {
-            return Err(format!(
+            let warning = format!(
                 "state file {} could not be read at the start, and is not replaced; a restart would forget what stands",
                 file.display()
-            ));
+            );
+            tracing::error!("{warning}");
+            return Err(warning);
         }
         // Nothing is kept in it.
         let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::{
     duty::{Duty, Order},
-    health::Admission,
+    health::{Admission, Patience},
     light::Light,
     member::{Member, Use},
     peer::{Peer, PeerId},
@@ -116,7 +116,7 @@ impl PeerSet {
         let known = Known {
             resolver,
             peers: previous.map(Self::peers).unwrap_or_default(),
-            is_checked: config.health.is_some(),
+            patience: config.health.as_ref().map(Patience::of),
         };
         let tier = |backup| {
             let specs = config.servers.iter().filter(|spec| spec.backup == backup);
@@ -373,7 +373,7 @@ impl PeerSet {
 struct Known<'k> {
     resolver: &'k Resolver,
     peers: HashMap<SocketAddr, Arc<Peer>>,
-    is_checked: bool,
+    patience: Option<Patience>,
 }
 
 impl Known<'_> {
@@ -395,7 +395,7 @@ impl Known<'_> {
     fn new_member(&self, spec: &ServerSpec, address: SocketAddr) -> Member {
         let label = self.resolver.label(&spec.address, address);
         let member = Member::new(Arc::new(Peer::new(&label, address)), spec, true);
-        member.peer.health.begin(self.is_checked, true);
+        member.peer.health.begin(self.patience, true);
         member
     }
 }

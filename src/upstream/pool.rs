@@ -95,8 +95,9 @@ impl Pool {
         for member in set.members() {
             let health = &member.peer.health;
             let is_back = member.begin();
-            if !member.is_new {
-                health.begin(self.config.health.is_some(), false);
+            let patience = self.config.health.as_ref().map(Patience::of);
+            if !member.is_new && health.begin(patience, false) {
+                member.peer.check_now.notify_one();
             }
             if is_back || member.is_new && self.has_predecessor {
                 health.warm_up(now);

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::{
     lease::Lease,
-    peer_set::{PeerSet, PickContext},
+    peer_set::PickContext,
     pool::{NoLivePeer, Pool},
     succession::Succession,
 };
@@ -173,13 +173,13 @@ impl Pool {
             let mut look_at = None;
             let look = || {
                 let now = Instant::now();
-                // Whoever has begun to wait before a reload looks at what there is since, if it knows how to speak to
-                // that.
+                // Whoever has begun to wait before a reload looks at what there is since.
                 let current = succession.current();
-                let is_alike =
-                    |set: &Arc<PeerSet>| Arc::ptr_eq(&set.common().transport, self.transport());
-                let current = current.filter(is_alike);
                 let set = current.unwrap_or_else(|| self.set.load_full());
+                if !Arc::ptr_eq(&set.common().transport, self.transport()) {
+                    // It does not know how to speak to those, and is in the way of others.
+                    return Some(Err(busy()));
+                }
                 look_at = Some(
                     set.retry_in(now)
                         .map_or(now + LOOK, |lasting| now + lasting),

@@ -154,6 +154,13 @@ fn ends_by(signals: &[Signal]) {
 }
 
 #[test]
+fn one_who_asks_twice_at_once_is_heard_though_a_reload_waits() {
+    for _ in 0..8 {
+        ends_by(&[Signal::TERM, Signal::INT, Signal::TERM]);
+    }
+}
+
+#[test]
 fn term_ends_lbd_though_a_reload_waits() {
     ends_by(&[Signal::TERM]);
 }

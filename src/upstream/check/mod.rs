@@ -36,8 +36,8 @@ type OnClose = Arc<dyn Fn() + Send + Sync>;
 
 /// What the thread is told.
 enum Command {
-    /// Check these servers once each; the sender goes when that is done.
-    Look(Vec<Watch>, oneshot::Sender<()>),
+    /// Check these servers once each, and forgive them or not; the sender goes when that is done.
+    Look(Vec<Watch>, bool, oneshot::Sender<()>),
     /// Check these from now on, and no others.
     Follow(Vec<Watch>),
 }
@@ -51,18 +51,18 @@ impl Checks {
         }
     }
 
-    /// Checks those servers once of which nothing is known, or that requests took out. Takes no longer than the longest of their timeouts.
+    /// Checks those servers once of which nothing is known; and if it `forgives`, those that requests took out. Takes no longer than the longest of their timeouts.
     ///
     /// # Errors
     /// The system gives no thread.
-    pub async fn look(&self, sets: Vec<(Arc<Pool>, NextSet)>) -> io::Result<()> {
+    pub async fn look(&self, sets: Vec<(Arc<Pool>, NextSet)>, forgives: bool) -> io::Result<()> {
         let watches = sets
             .iter()
             .flat_map(|(pool, set)| Watch::all_of(pool, &set.0));
-        let pending: Vec<_> = watches.filter(Watch::is_wanted).collect();
+        let pending: Vec<_> = watches.filter(|watch| watch.is_wanted(forgives)).collect();
         let (done, is_done) = oneshot::channel();
         if !pending.is_empty() {
-            self.send(Command::Look(pending, done))?;
+            self.send(Command::Look(pending, forgives, done))?;
             // A thread that is gone has nothing to say.
             let _ = is_done.await;
         }
@@ -128,13 +128,13 @@ async fn obey(mut commands: mpsc::UnboundedReceiver<Command>, on_close: OnClose)
     let mut watches = JoinSet::new();
     while let Some(command) = commands.recv().await {
         match command {
-            Command::Look(pending, done) => {
+            Command::Look(pending, forgives, done) => {
                 // Dropped by each when it knows something, so that the last one ends the wait.
                 let done = Arc::new(done);
                 for watch in pending {
                     let (done, on_close) = (Arc::clone(&done), Arc::clone(&on_close));
                     tokio::task::spawn_local(async move {
-                        watch.look(&on_close).await;
+                        watch.judge(forgives, &on_close).await;
                         drop(done);
                     });
                 }

@@ -34,14 +34,12 @@ impl Watch {
         set.members().map(watch).collect()
     }
 
-    /// Whether a check has to find out before a configuration begins, and anybody wants to know.
-    pub(super) fn is_wanted(&self) -> bool {
-        self.member.peer.health.is_to_be_looked_at() && self.member.duty() != Duty::Down
-    }
-
-    /// Checks once, before a configuration begins.
-    pub(super) async fn look(&self, on_close: &OnClose) {
-        self.judge(true, on_close).await;
+    /// Whether a check has to find out before a configuration begins, which may forgive what requests said, and anybody
+    /// wants to know.
+    pub(super) fn is_wanted(&self, forgives: bool) -> bool {
+        let health = &self.member.peer.health;
+        let is_wanted = health.is_pending() || forgives && health.is_out_by_requests();
+        is_wanted && self.member.duty() != Duty::Down
     }
 
     /// Checks until the task ends.
@@ -68,17 +66,14 @@ impl Watch {
         }
     }
 
-    /// Checks, and ends what goes on with a server that goes out by that, if it is to.
-    async fn judge(&self, forgives: bool, on_close: &OnClose) {
+    /// Checks once, and ends what goes on with a server that goes out by that, if it is to.
+    pub(super) async fn judge(&self, forgives: bool, on_close: &OnClose) {
         let result = self.check_once().await;
         let result = match &result {
             Ok(()) => Ok(()),
             Err(reason) => Err(reason.as_str()),
         };
-        let patience = Patience {
-            rise: self.check.rise,
-            fall: self.check.fall,
-        };
+        let patience = Patience::of(&self.check);
         let peer = &self.member.peer;
         let now = Instant::now();
         let is_out = self.pool.checked(peer, now, result, patience, forgives);

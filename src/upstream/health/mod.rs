@@ -246,15 +246,9 @@ impl Health {
         matches!(self.record().verdict, Verdict::Pending)
     }
 
-    /// Whether a check is to find out what a configuration that begins may do with it: nothing is known of it, or
-    /// requests took it out.
-    pub(super) fn is_to_be_looked_at(&self) -> bool {
-        let by_requests = |verdict: &Verdict| match verdict {
-            Verdict::Bad { by_requests, .. } => by_requests.is_some(),
-            _ => false,
-        };
-        let record = self.record();
-        matches!(record.verdict, Verdict::Pending) || by_requests(&record.verdict)
+    /// Whether requests took it out, and a check has not spoken since.
+    pub(super) fn is_out_by_requests(&self) -> bool {
+        self.record().verdict.is_by_requests()
     }
 
     /// Whether it is used although it is out.
@@ -267,19 +261,26 @@ impl Health {
         self.record().verdict.is_doubtful()
     }
 
-    /// A configuration begins, under which the peer is checked or is not, and which may be the first for it. What
-    /// requests said is forgotten: that is how a reload says "that server is mended". Of one that is checked, checks
-    /// have been asked about that before.
-    pub(super) fn begin(&self, is_checked: bool, is_new: bool) {
+    /// A configuration begins, under which the peer is checked, with that patience, or is not, and which may be the first
+    /// for it. What requests said is forgotten, or the next check decides about it: that is how a reload says "that
+    /// server is mended". Says whether that check should come at once.
+    pub(super) fn begin(&self, checked: Option<Patience>, is_new: bool) -> bool {
         let record = &mut *self.record();
         record.marks = Marks::default();
-        record.verdict = match &record.verdict {
-            _ if !is_checked => Verdict::None,
-            Verdict::None if is_new => Verdict::Pending,
-            Verdict::None => Verdict::Good { streak: 0 },
-            known => known.clone(),
-        };
         self.suspect.store(true, Ordering::Relaxed);
+        let Some(patience) = checked else {
+            record.verdict = Verdict::None;
+            return false;
+        };
+        if let Verdict::None = record.verdict {
+            record.verdict = match is_new {
+                true => Verdict::Pending,
+                false => Verdict::Good { streak: 0 },
+            };
+        }
+        let is_forgiven = record.verdict.is_by_requests();
+        record.verdict.forgive(patience);
+        is_forgiven
     }
 
     /// An operator says that the peer is mended: what requests said is forgotten; if it `was_down`, what checks said
@@ -287,13 +288,7 @@ impl Health {
     pub(super) fn forgive(&self, was_down: bool) {
         let record = &mut *self.record();
         record.marks = Marks::default();
-        let is_by_requests = matches!(
-            record.verdict,
-            Verdict::Bad {
-                by_requests: Some(_),
-                ..
-            }
-        );
+        let is_by_requests = record.verdict.is_by_requests();
         let is_checked = !matches!(record.verdict, Verdict::None);
         if is_checked && (was_down || is_by_requests) {
             record.verdict = Verdict::Pending;

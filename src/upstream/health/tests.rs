@@ -150,7 +150,7 @@ const PATIENCE: Patience = Patience { rise: 2, fall: 3 };
 /// A peer that is checked, and has been found good.
 fn checked(now: Instant) -> Health {
     let health = Health::default();
-    health.begin(true, true);
+    health.begin(Some(PATIENCE), true);
     assert_eq!(admission(&health, now), Admission::Unchecked);
     assert_eq!(
         health.checked(now, Ok(()), PATIENCE, false),
@@ -187,7 +187,7 @@ fn a_reload_keeps_what_checks_found_and_has_what_requests_found_looked_at_again(
     for _ in 0..PATIENCE.fall {
         health.checked(now, Err("answered 503"), PATIENCE, false);
     }
-    health.begin(true, false);
+    health.begin(Some(PATIENCE), false);
     assert!(matches!(
         health.condition(now, Duration::ZERO),
         Condition::Out { .. }
@@ -196,23 +196,23 @@ fn a_reload_keeps_what_checks_found_and_has_what_requests_found_looked_at_again(
     for _ in 0..LIMIT.max_fails {
         health.failed(now, false, LIMIT, "closed");
     }
-    assert!(health.is_to_be_looked_at());
+    assert!(health.is_out_by_requests());
     let judged = health.checked(now, Ok(()), PATIENCE, true);
     assert!(matches!(judged, Some(Judged::CameBack { .. })));
-    health.begin(true, false);
+    health.begin(Some(PATIENCE), false);
     assert_eq!(health.condition(now, Duration::ZERO), Condition::Good);
 }
 
 #[test]
 fn one_that_served_well_is_good_when_checks_are_added_and_free_when_they_go() {
     let (health, now) = (Health::default(), Instant::now());
-    health.begin(false, true);
-    health.begin(true, false);
+    health.begin(None, true);
+    health.begin(Some(PATIENCE), false);
     assert_eq!(health.condition(now, Duration::ZERO), Condition::Good);
     for _ in 0..PATIENCE.fall {
         health.checked(now, Err("answered 503"), PATIENCE, false);
     }
-    health.begin(false, false);
+    health.begin(None, false);
     assert_eq!(health.condition(now, Duration::ZERO), Condition::Good);
 }
 

@@ -7,11 +7,23 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
+use crate::config::HealthCheck;
+
 /// How many results in a row change a verdict.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(in super::super) struct Patience {
     pub(in super::super) rise: u32,
     pub(in super::super) fall: u32,
+}
+
+impl Patience {
+    /// What the file says.
+    pub(in super::super) fn of(check: &HealthCheck) -> Self {
+        Self {
+            rise: check.rise,
+            fall: check.fall,
+        }
+    }
 }
 
 /// What is thought of a peer.
@@ -56,6 +68,17 @@ impl Verdict {
             Self::Good { streak } => *streak > 0,
             Self::Bad { streak, .. } => *streak > 0,
         }
+    }
+
+    /// Whether requests took it out, and no check has spoken since.
+    pub(super) fn is_by_requests(&self) -> bool {
+        matches!(
+            self,
+            Self::Bad {
+                by_requests: Some(_),
+                ..
+            }
+        )
     }
 
     /// Has the next result decide, if requests took it out.
