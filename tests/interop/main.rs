@@ -24,7 +24,8 @@ mod outage;
 // Servers that are asked how they are.
 mod checks;
 
-// Tomcats whose sessions are in memory.
+// Apps whose sessions one server has.
+mod php;
 mod tomcat;
 
 // TLS on both sides.

@@ -4,7 +4,8 @@ const { createHash, randomBytes } = require("node:crypto");
 const { io } = require("socket.io-client");
 
 const [url, ...transports] = process.argv.slice(2);
-const socket = io(url, { transports, reconnection: false });
+// Cookies are kept, as in browsers.
+const socket = io(url, { transports, reconnection: false, withCredentials: true });
 const { engine } = socket.io;
 const hash = (bytes) => createHash("sha256").update(bytes).digest("hex");
 

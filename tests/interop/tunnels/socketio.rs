@@ -83,6 +83,28 @@ fn polling_goes_on_where_a_client_stays_with_its_server() {
 }
 
 #[test]
+fn polling_becomes_websocket_where_a_cookie_of_lbd_s_says_which_server() {
+    let Some(site) = Site::start("sticky = { cookie = \"lbd\" }") else {
+        return;
+    };
+    for _ in 0..3 {
+        let said = site.client(&["polling", "websocket"]);
+        assert_eq!(said, answered("polling", "websocket"));
+    }
+}
+
+#[test]
+fn polling_goes_on_where_a_cookie_of_lbd_s_says_which_server() {
+    let Some(site) = Site::start("sticky = { cookie = \"lbd\" }") else {
+        return;
+    };
+    for _ in 0..3 {
+        let said = site.client(&["polling"]);
+        assert_eq!(said, answered("polling", "polling"));
+    }
+}
+
+#[test]
 fn polling_fails_where_each_request_goes_to_another_server() {
     let Some(site) = Site::start("balance = \"round_robin\"") else {
         return;
