@@ -3,18 +3,28 @@
 //! Both messages are a few bytes: a request with one string, an answer with one number.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::{HeaderMap, Request, Version, header};
+use http::{Request, Version, header};
 
-use super::{http::Ended, probe::Probe};
-use crate::{net::Io, upstream::Failure};
+use super::{http2, probe::Probe};
 
 const PATH: &str = "/grpc.health.v1.Health/Check";
 /// Of `HealthCheckResponse.ServingStatus`.
 const SERVING: u8 = 1;
+/// More than any answer has.
+const MOST: usize = 1025;
 
 pub(super) async fn check(probe: &Probe<'_>, service: &str) -> Result<(), String> {
     let io = probe.connect(true).await?;
-    let (message, trailers) = call(probe, io, ask(service)).await?;
+    let answer = http2::ask(io, request(probe)?, Some(ask(service)), MOST).await?;
+    if answer.head.status() != http::StatusCode::OK {
+        return Err(format!("answered {}", answer.head.status().as_u16()));
+    }
+    if answer.body.len() >= MOST {
+        return Err("answered more than any health check says".to_owned());
+    }
+    // Without a message the status stands in front.
+    let trailers = answer.trailers.as_ref();
+    let trailers = trailers.unwrap_or_else(|| answer.head.headers());
     let status = trailers.get("grpc-status");
     match status.and_then(|status| status.to_str().ok()) {
         Some("0") => {}
@@ -23,7 +33,7 @@ pub(super) async fn check(probe: &Probe<'_>, service: &str) -> Result<(), String
         Some(other) => return Err(format!("answered grpc-status {other}")),
         None => return Err("answered without grpc-status".to_owned()),
     }
-    match serving_status(&message) {
+    match serving_status(&answer.body) {
         Some(SERVING) => Ok(()),
         Some(2) => Err("is not serving".to_owned()),
         Some(3) => Err("does not know the service".to_owned()),
@@ -31,45 +41,9 @@ pub(super) async fn check(probe: &Probe<'_>, service: &str) -> Result<(), String
     }
 }
 
-/// The call's message and what stands behind it, or in front of it if there is none.
-async fn call(probe: &Probe<'_>, io: Io, message: Bytes) -> Result<(Vec<u8>, HeaderMap), String> {
-    let in_words = |error: h2::Error| Failure::stream(&error).reason.to_owned();
-    let (requests, connection) = h2::client::handshake(io).await.map_err(in_words)?;
-    let _connection = Ended(tokio::task::spawn_local(async move {
-        // Its end is told by the call.
-        let _ = connection.await;
-    }));
-    let mut requests = requests.ready().await.map_err(in_words)?;
-    let (response, mut upload) = requests
-        .send_request(request(probe)?, false)
-        .map_err(in_words)?;
-    upload.send_data(message, true).map_err(in_words)?;
-    let response = response.await.map_err(in_words)?;
-    if response.status() != http::StatusCode::OK {
-        return Err(format!("answered {}", response.status().as_u16()));
-    }
-    let (head, mut body) = response.into_parts();
-    let mut answer = Vec::new();
-    while let Some(chunk) = body.data().await {
-        let chunk = chunk.map_err(in_words)?;
-        body.flow_control()
-            .release_capacity(chunk.len())
-            .map_err(in_words)?;
-        answer.extend_from_slice(&chunk);
-        if answer.len() > 1024 {
-            return Err("answered more than any health check says".to_owned());
-        }
-    }
-    let trailers = body.trailers().await.map_err(in_words)?;
-    Ok((answer, trailers.unwrap_or(head.headers)))
-}
-
 fn request(probe: &Probe<'_>) -> Result<Request<()>, String> {
-    let scheme = match probe.pool.tls {
-        Some(_) => "https",
-        None => "http",
-    };
-    Request::post(format!("{scheme}://{}{PATH}", probe.host()))
+    let (scheme, host) = (probe.scheme(), probe.host());
+    Request::post(format!("{scheme}://{host}{PATH}"))
         .version(Version::HTTP_2)
         .header(header::CONTENT_TYPE, "application/grpc")
         .header(header::TE, "trailers")

@@ -1,13 +1,15 @@
 //! A request, and what is a good answer.
 
+use super::{
+    http2,
+    probe::{Ended, Probe},
+    tcp::shown,
+};
+use crate::{config::HttpCheck, net::Io};
 use bytes::Bytes;
 use http::{Request, StatusCode, Version, header};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::TokioIo;
-use tokio::task::JoinHandle;
-
-use super::{probe::Probe, tcp::shown};
-use crate::{config::HttpCheck, net::Io, upstream::Failure};
 
 /// As much of a body is looked at.
 const MOST: usize = 256 << 10;
@@ -17,7 +19,11 @@ pub(super) async fn check(probe: &Probe<'_>, check: &HttpCheck) -> Result<(), St
     let io = probe.connect(true).await?;
     let needs_body = check.body.is_some() || !check.json.is_empty() || !check.json_not.is_empty();
     let (status, body) = if probe.is_http2() {
-        ask_http2(io, request(probe, check)?, needs_body).await?
+        {
+            let most = if needs_body { MOST } else { 0 };
+            let answer = http2::ask(io, request(probe, check)?, None, most).await?;
+            (answer.head.status(), answer.body)
+        }
     } else {
         ask_http1(io, request(probe, check)?, needs_body).await?
     };
@@ -29,10 +35,7 @@ fn request(probe: &Probe<'_>, check: &HttpCheck) -> Result<Request<()>, String> 
     let uri = match probe.is_http2() {
         false => check.path.clone(),
         true => {
-            let scheme = match probe.pool.tls {
-                Some(_) => "https",
-                None => "http",
-            };
+            let scheme = probe.scheme();
             format!("{scheme}://{host}{}", check.path)
         }
     };
@@ -85,47 +88,6 @@ async fn ask_http1(
         body.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
     }
     Ok((status, body))
-}
-
-async fn ask_http2(
-    io: Io,
-    request: Request<()>,
-    needs_body: bool,
-) -> Result<(StatusCode, Vec<u8>), String> {
-    let shaken = h2::client::handshake(io).await;
-    let (requests, connection) =
-        shaken.map_err(|error| Failure::stream(&error).reason.to_owned())?;
-    let _connection = Ended(tokio::task::spawn_local(async move {
-        // As above.
-        let _ = connection.await;
-    }));
-    let in_words = |error: h2::Error| Failure::stream(&error).reason.to_owned();
-    let mut requests = requests.ready().await.map_err(in_words)?;
-    let (response, _) = requests.send_request(request, true).map_err(in_words)?;
-    let response = response.await.map_err(in_words)?;
-    let status = response.status();
-    let mut rest = response.into_body();
-    let mut body = Vec::new();
-    while needs_body && body.len() < MOST {
-        let Some(chunk) = rest.data().await else {
-            break;
-        };
-        let chunk = chunk.map_err(in_words)?;
-        rest.flow_control()
-            .release_capacity(chunk.len())
-            .map_err(in_words)?;
-        body.extend_from_slice(&chunk);
-    }
-    Ok((status, body))
-}
-
-/// A task that ends with the check.
-pub(super) struct Ended(pub(super) JoinHandle<()>);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 fn in_words(error: hyper::Error) -> String {

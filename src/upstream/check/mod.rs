@@ -5,6 +5,7 @@
 
 mod grpc;
 mod http;
+mod http2;
 mod mqtt;
 mod probe;
 mod tcp;

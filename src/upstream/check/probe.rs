@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, cell::RefCell, net::SocketAddr, rc::Rc, sync::Arc};
 
+use tokio::task::JoinHandle;
+
 use super::{grpc, http, mqtt, tcp};
 use crate::{
     config::{self, Check, HealthCheck, HostSent, PeerProtocol, ProxyVersion},
@@ -109,5 +111,22 @@ impl<'p> Probe<'p> {
     /// Whether the pool speaks HTTP/2.
     pub(super) fn is_http2(&self) -> bool {
         self.transport.protocol == PeerProtocol::Http2
+    }
+
+    /// What URLs of the pool begin with.
+    pub(super) fn scheme(&self) -> &'static str {
+        match self.pool.tls {
+            Some(_) => "https",
+            None => "http",
+        }
+    }
+}
+
+/// A task that lasts no longer than the check that it is for.
+pub(super) struct Ended(pub(super) JoinHandle<()>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
