@@ -204,6 +204,18 @@ fn a_reload_keeps_what_checks_found_and_has_what_requests_found_looked_at_again(
 }
 
 #[test]
+fn one_that_requests_take_out_while_a_reload_is_under_way_is_forgiven_by_the_next_good_check() {
+    let now = Instant::now();
+    let health = checked(now);
+    for _ in 0..LIMIT.max_fails {
+        health.failed(now, false, LIMIT, "closed");
+    }
+    assert!(health.begin(Some(PATIENCE), false));
+    let judged = health.checked(now, Ok(()), PATIENCE, false);
+    assert!(matches!(judged, Some(Judged::CameBack { .. })));
+}
+
+#[test]
 fn one_that_served_well_is_good_when_checks_are_added_and_free_when_they_go() {
     let (health, now) = (Health::default(), Instant::now());
     health.begin(None, true);

@@ -1,10 +1,15 @@
-use std::net::IpAddr;
+use std::{
+    net::IpAddr,
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
 
 use tokio::time::Instant;
 
 use super::*;
 use crate::{
     config::{ServerAddress, SourceFile},
+    net::Timers,
     upstream::{
         failure::{Failure, FailureKind},
         peer::PeerId,
@@ -32,15 +37,19 @@ fn pool(body: &str) -> Arc<Pool> {
     pool
 }
 
-fn pick(pool: &Arc<Pool>, now: Instant, tried: &[PeerId]) -> Result<Lease, NoLivePeer> {
-    pool.pick(&PickContext {
+fn context(now: Instant, tried: &[PeerId]) -> PickContext<'_> {
+    PickContext {
         now,
         client: IpAddr::from([192, 168, 110, 7]),
         hash_key: b"",
         session: None,
         tried,
         avoided: &[],
-    })
+    }
+}
+
+fn pick(pool: &Arc<Pool>, now: Instant, tried: &[PeerId]) -> Result<Lease, NoLivePeer> {
+    pool.pick(&context(now, tried))
 }
 
 fn port(pool: &Arc<Pool>, now: Instant) -> u16 {
@@ -135,6 +144,22 @@ fn max_conns_is_a_limit_and_a_place_that_is_left_can_be_taken() {
     assert!(pick(&pool, now, &[]).is_err());
     drop(second);
     assert_eq!(port(&pool, now), 1);
+}
+
+#[tokio::test]
+async fn whoever_comes_when_a_place_is_free_does_not_overtake_those_who_wait() {
+    let keys = "servers = [{ address = \"10.0.0.1:1\", max_conns = 1 }]\nqueue = { size = 2 }";
+    let (pool, timers, now) = (pool(keys), Timers::new(), Instant::now());
+    let (early, late, context) = (timers.timer(), timers.timer(), context(now, &[]));
+    let held = pick(&pool, now, &[]).unwrap();
+    let mut first = pin!(pool.pick_in_turn(&context, &early));
+    let mut second = pin!(pool.pick_in_turn(&context, &late));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(first.as_mut().poll(&mut cx).is_pending());
+    drop(held);
+    assert!(second.as_mut().poll(&mut cx).is_pending());
+    assert!(matches!(first.as_mut().poll(&mut cx), Poll::Ready(Ok(_))));
+    assert!(matches!(second.as_mut().poll(&mut cx), Poll::Ready(Ok(_))));
 }
 
 #[test]
