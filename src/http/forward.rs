@@ -153,7 +153,7 @@ impl Forwarding<'_, '_, '_> {
     /// The first peer; `None` if the client leaves before there is room.
     async fn first(&self, search: &Search<'_>, now: Instant) -> Option<Result<Lease, NoLivePeer>> {
         if self.forward.pool.config().queue.is_none() {
-            return Some(search.first(now));
+            return Some(search.next(now));
         }
         let picking = search.first_in_turn(now, self.client.timer());
         let picking = unless_gone(self.client, now, async { Ok(picking.await) });

@@ -63,12 +63,7 @@ impl<'f> Search<'f> {
         self.tried.len()
     }
 
-    /// The first to be asked.
-    pub(super) fn first(&self, now: Instant) -> Result<Lease, NoLivePeer> {
-        self.next(now)
-    }
-
-    /// The same; waits until one has room, as far as the pool allows.
+    /// The first to be asked, once it has room, as far as the pool lets requests wait.
     pub(super) async fn first_in_turn(
         &self,
         now: Instant,
