@@ -5,9 +5,9 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use divan::{Bencher, black_box};
 use lbd::{
-    http::{Context, Site, SiteSource, bench::Heads, bench::reads_request},
+    http::{Context, Parts, Site, SiteSource, bench::Heads, bench::reads_request},
     net::Shared,
-    telemetry::{AccessLog, AccessSink, AccessWriter},
+    telemetry::{AccessLog, AccessSink, AccessWriter, Events},
     upstream::{Pool, Resolver},
 };
 
@@ -69,11 +69,21 @@ fn bench(
          [[routes]]\npath = \"/\"\npool = \"p\"\n{keys}\
          [pools.p]\nservers = [\"10.0.0.1:80\"]\n"
     ));
-    let pool = Pool::new(config.pools[0].clone(), &Resolver::default(), None);
+    let pool = Pool::new(
+        config.pools[0].clone(),
+        &Resolver::default(),
+        &Events::default(),
+        None,
+    );
     let pool = Arc::new(pool.expect("a pool without TLS"));
     let pools = HashMap::from([("p".to_owned(), pool)]);
-    let site = Site::new(&config.listeners[0], &config.routes, &pools, None, None)
-        .expect("a site without TLS");
+    let parts = Parts {
+        routes: &config.routes,
+        stats: &[],
+        pools: &pools,
+        access: None,
+    };
+    let site = Site::new(&config.listeners[0], &parts, None).expect("a site without TLS");
     let log = AccessLog::start(AccessSink::off()).expect("a thread can be started");
     let shared = Shared::new(AccessWriter::new(log), Default::default());
     let context = Context::new(Box::new(Nothing), shared);

@@ -23,7 +23,12 @@ fn pool(count: usize, keys: &str) -> Pool {
          [[routes]]\npath = \"/\"\npool = \"p\"\n\
          [pools.p]\nservers = [{servers}]\n{keys}"
     ));
-    let pool = Pool::new(config.pools[0].clone(), &Resolver::default(), None);
+    let pool = Pool::new(
+        config.pools[0].clone(),
+        &Resolver::default(),
+        &lbd::telemetry::Events::default(),
+        None,
+    );
     let pool = pool.expect("a pool without TLS");
     pool.begin();
     pool

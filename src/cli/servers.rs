@@ -11,8 +11,8 @@ use super::{
     terminal::{complain, say},
 };
 use crate::{
-    control::{Ask, Change, Reply, Status},
-    server::Ordered,
+    control::{Ask, Change, Reply},
+    server::{Ordered, Status},
     upstream::{Duty, PoolStatus, ServerStatus},
 };
 

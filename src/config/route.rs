@@ -71,6 +71,28 @@ pub struct ErrorPage {
     pub content_type: &'static str,
 }
 
+impl Route {
+    /// How status and metrics call it: listeners and hosts, if it is for some only, and its path. No two have the same.
+    pub fn name(&self) -> String {
+        let listeners: Vec<_> = self.listeners.iter().map(|name| name.as_str()).collect();
+        let hosts: Vec<_> = self
+            .hosts
+            .iter()
+            .map(|host| host.value.to_string())
+            .collect();
+        let path = self.path.value.label();
+        let mut name = String::new();
+        if !listeners.is_empty() {
+            name = format!("[{}] ", listeners.join(","));
+        }
+        name.push_str(&hosts.join(","));
+        if !hosts.is_empty() && !path.starts_with('/') {
+            name.push(' ');
+        }
+        name + &path
+    }
+}
+
 impl PathMatch {
     /// How messages and logs call it.
     pub fn label(&self) -> String {

@@ -103,6 +103,15 @@ const FAMILIES: [(&str, Family); 3] = [
     ("arg_", |name| Variable::Arg(name.to_owned())),
 ];
 
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.parts.iter().try_for_each(|part| match part {
+            Part::Literal(text) => f.write_str(text),
+            Part::Variable(variable) => variable.fmt(f),
+        })
+    }
+}
+
 impl Template {
     /// Reads `value`; `None` goes with a fault.
     pub(super) fn read(value: &Value<'_>) -> Option<Self> {

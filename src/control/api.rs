@@ -16,7 +16,7 @@ use super::Request;
 use crate::{
     http::Question,
     server::{ReloadError, Reloader, Wish},
-    upstream::{Duty, PoolStatus},
+    upstream::Duty,
 };
 
 /// What the running server answered.
@@ -40,7 +40,7 @@ pub enum Ask {
     Stop,
     /// End when the last request has.
     Quit,
-    /// What there is to tell: [`Status`], as JSON.
+    /// What there is to tell: [`Status`](crate::server::Status), as JSON.
     Status,
     /// What would become of a request.
     Explain(Question),
@@ -70,13 +70,6 @@ pub struct Change {
     /// Who says so, beside the user that the socket knows.
     #[serde(default)]
     pub by: Option<String>,
-}
-
-/// What there is to tell.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct Status {
-    /// The pools, by name.
-    pub pools: Vec<PoolStatus>,
 }
 
 /// Where the server says whether it goes on, and what it says when it does not.
@@ -169,9 +162,7 @@ impl Api {
         }
         if path == STATUS {
             return match method {
-                Method::GET => Reply::json(&Status {
-                    pools: self.reloader.status(),
-                }),
+                Method::GET => Reply::json(&self.reloader.status()),
                 _ => use_method("GET"),
             };
         }
@@ -212,7 +203,8 @@ impl Api {
     async fn reload(&self) -> Reply {
         let reloader = Arc::clone(&self.reloader);
         // A task of its own: whoever asked may leave, and half a reload is none.
-        let reload = tokio::spawn(async move { reloader.reload().await });
+        let by = self.user.clone();
+        let reload = tokio::spawn(async move { reloader.reload(&by).await });
         let error = match reload.await {
             Ok(Ok(warnings)) => {
                 return Reply::new(StatusCode::OK, format!("{warnings}reloaded\n"));
@@ -223,10 +215,6 @@ impl Api {
             }
         };
         let text = error.to_string();
-        tracing::error!(
-            "reload failed, nothing is changed: {}",
-            text.lines().next().unwrap_or_default()
-        );
         let status = match error {
             ReloadError::Faulty(_)
             | ReloadError::Unreadable { .. }

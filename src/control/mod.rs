@@ -14,7 +14,7 @@ use std::{io, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 pub use self::{
-    api::{Ask, Change, Reply, Status},
+    api::{Ask, Change, Reply},
     socket::{ask, candidates},
 };
 use self::{signals::Signals, socket::BoundSocket};
@@ -129,13 +129,11 @@ async fn end(
 /// A reload that nobody waits for: its outcome goes to the log.
 async fn reload(reloader: Arc<Reloader>) {
     systemd::reloading();
-    match reloader.reload().await {
-        Ok(warnings) if warnings.is_empty() => {}
-        Ok(warnings) => tracing::warn!(
-            "the file has warnings:
-{warnings}"
-        ),
-        Err(error) => tracing::error!("reload failed, nothing is changed:\n{error}"),
+    // What went wrong is in the log already.
+    if let Ok(warnings) = reloader.reload("SIGHUP").await
+        && !warnings.is_empty()
+    {
+        tracing::warn!("the file has warnings:\n{warnings}");
     }
     if !reloader.is_ending() {
         systemd::ready();

@@ -126,7 +126,11 @@ impl<'a> Answer<'a> {
         };
         match sent.await {
             Err(_) => After::Close,
-            Ok(()) if keep_alive => After::KeepAlive(Instant::now()),
+            Ok(()) if keep_alive => {
+                let now = Instant::now();
+                exchange.ended = Some(now);
+                After::KeepAlive(now)
+            }
             Ok(()) => After::Linger,
         }
     }

@@ -61,7 +61,9 @@ impl Forwarding<'_, '_, '_> {
                 .end_attempt(Some("broke off within the body"), Instant::now());
             complain_of_break(self.forward.pool.name(), lease.peer().label());
         }
+        lease.moved(upload.received(), self.exchange.bytes);
         let now = Instant::now();
+        self.exchange.ended = Some(now);
         self.give_back(answered, lease, result.is_ok() && upload.is_complete(), now);
         Ok(match result {
             Ok(()) if keep_alive => After::KeepAlive(now),

@@ -13,16 +13,13 @@ use super::{
     context::Context,
     h1::Decoder,
     message::{Framing, Name, RequestHead, list},
-    site::Site,
+    site::{Route, Site},
 };
 use crate::{
     net::ClientIdentity,
-    telemetry::{AccessRecord, AttemptResult, Attempts, HeldRecord},
+    telemetry::{AccessRecord, AttemptResult, Attempts, CLIENT_LEFT, HeldRecord},
     upstream::Peer,
 };
-
-/// nginx's code for a client that left before it was answered.
-const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 /// One request and what becomes of it.
 #[derive(Debug)]
@@ -48,6 +45,12 @@ pub(super) struct Exchange<'c> {
     pub(super) status: Option<StatusCode>,
     /// Bytes of body that were sent.
     pub(super) bytes: u64,
+    /// Bytes of body that came.
+    pub(super) received: u64,
+    /// When the last byte had gone, if somebody has looked at the clock then.
+    pub(super) ended: Option<Instant>,
+    /// Its route, once that is found.
+    pub(super) route: Option<&'c Route>,
     pool: Option<&'c str>,
     attempts: Attempts,
     /// Whether its line is written when a tunnel ends.
@@ -184,6 +187,9 @@ impl<'c> Exchange<'c> {
             is_head: false,
             status: None,
             bytes: 0,
+            received: 0,
+            ended: None,
+            route: None,
             pool: None,
             attempts: Attempts::default(),
             is_held: false,
@@ -280,10 +286,11 @@ const HEX: [[u8; 2]; 256] = {
 
 impl Drop for Exchange<'_> {
     fn drop(&mut self) {
+        let now = self.ended.unwrap_or_else(Instant::now);
+        self.count(now);
         let Some(format) = self.site.access.filter(|_| !self.is_held) else {
             return;
         };
-        let now = Instant::now();
         self.end_attempt(None, now);
         let shared = &self.context.shared;
         shared
@@ -293,6 +300,23 @@ impl Drop for Exchange<'_> {
 }
 
 impl Exchange<'_> {
+    /// Counts what has become of it, at its listener and at its route.
+    fn count(&self, now: Instant) {
+        let (status, lasted) = (self.status(), now.duration_since(self.times.started));
+        let of_listener = &self.site.gate.stats().own().requests;
+        let of_route = self.route.map(|route| route.stats.own());
+        for stats in std::iter::once(of_listener).chain(of_route) {
+            stats.codes.count(status);
+            stats.duration.record(lasted);
+            stats.sent.add(self.bytes);
+            stats.received.add(self.received);
+        }
+    }
+
+    fn status(&self) -> u16 {
+        self.status.map_or(CLIENT_LEFT, |status| status.as_u16())
+    }
+
     /// What its line says, for a tunnel that it becomes and that writes it; `None` without an access log.
     pub(super) fn hold(&mut self, now: Instant) -> Option<Box<HeldRecord>> {
         let format = self.site.access?;
@@ -315,9 +339,7 @@ impl Exchange<'_> {
             method: request.map_or(b"", |request| request.method.as_str().as_bytes()),
             target: request.map_or(&self.line, |request| request.raw_target()),
             version: request.map_or("", RequestHead::version_text),
-            status: self
-                .status
-                .map_or(CLIENT_CLOSED_REQUEST, |status| status.as_u16()),
+            status: self.status(),
             bytes: self.bytes,
             received: None,
             referer: field(Name::Referer),

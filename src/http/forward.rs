@@ -52,6 +52,7 @@ impl Forwarding<'_, '_, '_> {
             Ok(None) => Ok(After::Close),
             Err(error) => Err(error),
         };
+        self.exchange.received = upload.received();
         // What lbd answers by itself must not begin where the body does.
         self.exchange.body = upload.into_body();
         outcome
@@ -108,6 +109,7 @@ impl Forwarding<'_, '_, '_> {
             match outcome {
                 Ok(answered) => {
                     self.exchange.answered(answered.response.status, now);
+                    lease.answered(answered.response.status.as_u16(), now);
                     let is_turned_away = self.is_turned_away(&answered, so_far);
                     let next = match is_turned_away {
                         true => self.turn_away(&mut search, &lease, &answered, now),

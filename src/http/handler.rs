@@ -45,6 +45,7 @@ pub(super) async fn handle<'c>(
         Ok(route) => route,
         Err(answer) => return answer.send(client, exchange, None).await,
     };
+    exchange.route = Some(route);
     if let Err(error) = check_body(route, request) {
         return Answer::error(&error, Some(request), Some(route))
             .send(client, exchange, Some(route))

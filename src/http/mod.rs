@@ -63,5 +63,5 @@ pub use self::{
     error::HttpError,
     explain::{Question, explain},
     server::{Arrival, ClientConnection},
-    site::Site,
+    site::{Parts, Site},
 };

@@ -137,6 +137,8 @@ impl ClientConnection {
                 // A connection of the proxy's own.
                 Ok(None) => {}
                 Err(failure) => {
+                    let stats = site.gate.stats().own();
+                    stats.proxy_header_failures.add(1);
                     tracing::info!(%client, %listener, failure, "connection refused");
                     return None;
                 }
@@ -165,6 +167,7 @@ impl ClientConnection {
                     stream.write_now(USE_HTTPS).await;
                 }
                 let (client, failure) = (self.address, reason);
+                site.gate.stats().own().tls_failures.add(1);
                 tracing::info!(%client, %listener, failure, "TLS handshake failed");
                 linger(stream, timer, Farewell::Curt).await;
                 None
@@ -184,6 +187,7 @@ impl ClientConnection {
                 is_https: self.is_https,
                 identity: self.identity.take(),
                 is_crowded: self.client.is_crowded(),
+                place: self.site.gate.part(),
                 was_asked: Cell::new(false),
                 open: Cell::new(0),
                 idle_since: Cell::new(Instant::now()),
@@ -256,6 +260,13 @@ impl ClientConnection {
 
     /// Serves requests until none has begun to arrive.
     async fn serve_requests(&mut self) -> After {
+        self.site.gate.stats().own().woken.add(1);
+        let after = self.serve_all().await;
+        self.site.gate.stats().own().slept.add(1);
+        after
+    }
+
+    async fn serve_all(&mut self) -> After {
         let mut now = Instant::now();
         let mut is_next = false;
         let after = loop {

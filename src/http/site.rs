@@ -9,7 +9,7 @@ use crate::{
         Template, TrustedProxies,
     },
     net::{Gate, TlsServer},
-    telemetry::LineFormat,
+    telemetry::{LineFormat, RequestStats, Striped},
     upstream::{Pool, RetryPolicy},
 };
 
@@ -50,6 +50,20 @@ pub(super) struct Route {
     pub(super) request_headers: HeaderEdits,
     pub(super) response_headers: HeaderEdits,
     pub(super) error_pages: Vec<ErrorPage>,
+    pub(super) stats: Arc<Striped<RequestStats>>,
+}
+
+/// What listeners have in common.
+#[derive(Debug)]
+pub struct Parts<'p> {
+    /// The routes, in the file's order.
+    pub routes: &'p [config::Route],
+    /// What is counted of each of them.
+    pub stats: &'p [Arc<Striped<RequestStats>>],
+    /// All pools that routes name.
+    pub pools: &'p HashMap<String, Arc<Pool>>,
+    /// How access lines look, if there are any.
+    pub access: Option<LineFormat>,
 }
 
 #[derive(Debug)]
@@ -115,22 +129,19 @@ impl Forward {
 }
 
 impl Site {
-    /// What `listener` serves of `routes`; `pools` must have every pool that those name. `previous` is what was there
-    /// before.
+    /// What `listener` serves of `parts`. `previous` is what was there before.
     ///
     /// # Errors
     /// Its TLS is of no use.
     pub fn new(
         listener: &config::Listener,
-        routes: &[config::Route],
-        pools: &HashMap<String, Arc<Pool>>,
-        access: Option<LineFormat>,
+        parts: &Parts<'_>,
         previous: Option<&Self>,
     ) -> Result<Self, rustls::Error> {
         let mut router = Router::new();
         let served = |(_, route): &(usize, &config::Route)| serves(listener, route);
-        for (index, route) in routes.iter().enumerate().filter(served) {
-            if let Some(ready) = Route::new(index, route, pools) {
+        for (index, route) in parts.routes.iter().enumerate().filter(served) {
+            if let Some(ready) = Route::new(index, route, parts) {
                 let hosts = route.hosts.iter().map(|host| &host.value);
                 router.add(&route.path.value, hosts, &Arc::new(ready));
             }
@@ -144,7 +155,7 @@ impl Site {
             },
             via: listener.via.clone(),
             underscores_in_headers: listener.underscores_in_headers,
-            access,
+            access: parts.access,
             tls: listener.tls.as_ref().map(TlsServer::new).transpose()?,
             admission: listener.tls.clone(),
             gate: Gate::new(listener.max_connections, previous.map(|site| &site.gate)),
@@ -153,6 +164,11 @@ impl Site {
             proxy_protocol: listener.proxy_protocol,
             trusted_proxies: listener.trusted_proxies.clone(),
         })
+    }
+
+    /// What its connections come through.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// Whether connections of both are counted together.
@@ -184,11 +200,7 @@ fn serves(listener: &config::Listener, route: &config::Route) -> bool {
 
 impl Route {
     /// `None` only for a pool that is not there, which the configuration's checks exclude.
-    fn new(
-        index: usize,
-        route: &config::Route,
-        pools: &HashMap<String, Arc<Pool>>,
-    ) -> Option<Self> {
+    fn new(index: usize, route: &config::Route, parts: &Parts<'_>) -> Option<Self> {
         Some(Self {
             index,
             path: match &route.path.value {
@@ -197,7 +209,7 @@ impl Route {
                 }
                 config::PathMatch::Regex(_) => String::new(),
             },
-            action: Action::new(&route.action, pools)?,
+            action: Action::new(&route.action, parts.pools)?,
             max_body: if route.max_body == 0 {
                 u64::MAX
             } else {
@@ -206,6 +218,7 @@ impl Route {
             request_headers: route.request_headers.clone(),
             response_headers: route.response_headers.clone(),
             error_pages: route.error_pages.clone(),
+            stats: parts.stats.get(index).cloned().unwrap_or_default(),
         })
     }
 

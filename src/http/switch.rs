@@ -97,7 +97,7 @@ pub(super) struct Switched {
 
 impl Switched {
     /// Joins the peer with the client, from which some bytes have been read.
-    /// `place` is the client's at its listener, if it is not a connection's that others share.
+    /// `place` is the client's at its listener, or a part of one that others share.
     pub(super) fn tunnel<C: Side>(
         self,
         client: (C, Buffer),

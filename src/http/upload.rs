@@ -151,6 +151,11 @@ impl<'r> Upload<'r> {
         self.received > 0
     }
 
+    /// Bytes of the body that have come.
+    pub(super) fn received(&self) -> u64 {
+        self.received
+    }
+
     /// Whether the current try has sent everything.
     pub(super) fn is_complete(&self) -> bool {
         self.current.is_framed

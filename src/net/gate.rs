@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use crate::telemetry::Seldom;
+use crate::telemetry::{ListenerStats, Seldom, Striped};
 
 /// A listener's connections, of all workers, and over every reload.
 #[derive(Clone, Debug)]
@@ -26,13 +26,22 @@ struct Counts {
     served: AtomicU32,
     /// Those that are only told that they are too many. They take nobody's place.
     crowded: AtomicU32,
+    stats: Striped<ListenerStats>,
 }
 
 /// One of a listener's connections, for as long as it lasts.
 #[derive(Debug)]
 pub struct Place {
     counts: Arc<Counts>,
-    is_crowded: bool,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    Served,
+    Crowded,
+    /// Counts nowhere: it is part of one that does.
+    Part,
 }
 
 impl Gate {
@@ -47,12 +56,14 @@ impl Gate {
     /// A place for a connection; `None` if there are so many that it cannot even be told. `listener` is for the log.
     pub fn enter(&self, listener: impl std::fmt::Display) -> Option<Place> {
         let most = if self.most == 0 { u32::MAX } else { self.most };
+        self.stats().own().accepted.add(1);
         if is_added(&self.counts.served, most) {
-            return Some(self.place(false));
+            return Some(self.place(Kind::Served));
         }
+        self.stats().own().refused.add(1);
         complain(self.most, listener);
         let told = 64 + self.most / 8;
-        is_added(&self.counts.crowded, told).then(|| self.place(true))
+        is_added(&self.counts.crowded, told).then(|| self.place(Kind::Crowded))
     }
 
     /// Whether the connections of both are counted together.
@@ -60,10 +71,33 @@ impl Gate {
         Arc::ptr_eq(&self.counts, &other.counts)
     }
 
-    fn place(&self, is_crowded: bool) -> Place {
+    /// A place for a part of a connection that has one.
+    pub fn part(&self) -> Place {
+        self.place(Kind::Part)
+    }
+
+    /// What has come through it.
+    pub fn stats(&self) -> &Striped<ListenerStats> {
+        &self.counts.stats
+    }
+
+    /// How many connections there are.
+    pub fn connections(&self) -> u32 {
+        let Counts {
+            served, crowded, ..
+        } = &*self.counts;
+        served.load(Ordering::Relaxed) + crowded.load(Ordering::Relaxed)
+    }
+
+    /// How many there may be; 0: any number.
+    pub fn most(&self) -> u32 {
+        self.most
+    }
+
+    fn place(&self, kind: Kind) -> Place {
         Place {
             counts: Arc::clone(&self.counts),
-            is_crowded,
+            kind,
         }
     }
 }
@@ -78,15 +112,21 @@ fn is_added(count: &AtomicU32, most: u32) -> bool {
 impl Place {
     /// Whether it is one too many.
     pub fn is_crowded(&self) -> bool {
-        self.is_crowded
+        self.kind == Kind::Crowded
+    }
+
+    /// What has come through its gate.
+    pub fn stats(&self) -> &Striped<ListenerStats> {
+        &self.counts.stats
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let count = match self.is_crowded {
-            true => &self.counts.crowded,
-            false => &self.counts.served,
+        let count = match self.kind {
+            Kind::Served => &self.counts.served,
+            Kind::Crowded => &self.counts.crowded,
+            Kind::Part => return,
         };
         count.fetch_sub(1, Ordering::Relaxed);
     }

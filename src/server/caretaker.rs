@@ -7,7 +7,10 @@ use arc_swap::ArcSwap;
 use tokio::task::JoinSet;
 
 use super::{expiry::Expiry, orders::Orders, snapshot::Snapshot};
-use crate::upstream::{Checks, Resolver};
+use crate::{
+    telemetry::Events,
+    upstream::{Checks, Resolver},
+};
 
 /// How often names in `servers` are looked up again.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -20,13 +23,14 @@ pub(super) struct Caretaker {
     pub(super) orders: Arc<Orders>,
     /// Held while a reload is under way, or what this does.
     pub(super) reloading: Arc<tokio::sync::Mutex<()>>,
+    pub(super) events: Events,
 }
 
 impl Caretaker {
     pub(super) async fn run(self) {
         let mut expiry = Expiry::default();
         loop {
-            expiry.look(self.snapshot.load().certificates());
+            expiry.look(self.snapshot.load().certificates(), &self.events);
             tokio::time::sleep(INTERVAL).await;
             let configs: Vec<_> = {
                 let snapshot = self.snapshot.load();

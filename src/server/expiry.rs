@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use crate::config::Certificate;
+use crate::{
+    config::Certificate,
+    telemetry::{EventKind, Events, Severity},
+};
 
 const DAY: i64 = 24 * 60 * 60;
 /// Days before the end on which it is said.
@@ -26,21 +29,31 @@ pub(super) enum Notice {
 
 impl Expiry {
     /// Says in the log what is due for `certificates`.
-    pub(super) fn look<'c>(&mut self, certificates: impl Iterator<Item = &'c Certificate>) {
+    pub(super) fn look<'c>(
+        &mut self,
+        certificates: impl Iterator<Item = &'c Certificate>,
+        events: &Events,
+    ) {
         for certificate in certificates {
             let (file, last_day) = (certificate.file.as_str(), certificate.last_day());
-            match self.due(file, certificate.not_after, certificate.seconds_left()) {
-                Some(Notice::Ends(days)) => tracing::warn!(
-                    "certificate {file} ends on {last_day}, in less than {days} day{}: renew it and reload",
-                    if days == 1 { "" } else { "s" }
-                ),
+            let due = self.due(file, certificate.not_after, certificate.seconds_left());
+            let (severity, kind, text) = match due {
+                Some(Notice::Ends(days)) => {
+                    let plural = if days == 1 { "" } else { "s" };
+                    let text = format!(
+                        "certificate {file} ends on {last_day}, in less than {days} day{plural}: renew it and reload"
+                    );
+                    (Severity::Warning, EventKind::CertificateEnds, text)
+                }
                 Some(Notice::Ended) => {
-                    tracing::error!(
+                    let text = format!(
                         "certificate {file} has ended on {last_day}: those who are shown it refuse it"
                     );
+                    (Severity::Error, EventKind::CertificateEnded, text)
                 }
-                None => {}
-            }
+                None => continue,
+            };
+            events.tell(severity, kind, (None, Some(file)), text);
         }
     }
 

@@ -9,6 +9,7 @@ mod expiry;
 mod orders;
 mod reload;
 mod snapshot;
+mod status;
 mod worker;
 
 use std::{
@@ -23,6 +24,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use tokio::{sync::Notify, task::JoinHandle, time::Instant};
 
 use self::{
@@ -34,13 +36,17 @@ use self::{
 pub use self::{
     orders::{OrderError, Ordered, Wish},
     reload::{ReloadError, Reloader},
+    status::{
+        CertificateStatus, ListenerStatus, ReloadStatus, ReloadTotals, RouteStatus, Status, Totals,
+        WorkerStatus,
+    },
 };
 use crate::{
     config::{self, AccessTarget, At, Config, StreamProtocol},
     http::{Question, explain},
     net::{BindError, bind, bind_datagrams},
-    telemetry::{AccessLog, AccessSink, Troubles},
-    upstream::{Checks, PoolStatus, Resolver},
+    telemetry::{AccessLog, AccessSink, EventKind, Events, Severity, Troubles, expect_workers},
+    upstream::{Checks, Resolver},
 };
 
 /// What would become of a request if `config` were served, by a lbd that knows nothing yet of its servers. Looks their
@@ -51,7 +57,9 @@ use crate::{
 pub async fn explain_file(config: &Config, question: &Question) -> Result<String, String> {
     let resolver = Resolver::default();
     resolver.refresh(&config.pools).await;
-    let snapshot = Snapshot::build(config, &resolver, None).map_err(|error| error.to_string())?;
+    let events = Events::default();
+    let snapshot =
+        Snapshot::build(config, &resolver, &events, None).map_err(|error| error.to_string())?;
     explain(config, |bind| snapshot.site(bind).cloned(), question)
 }
 
@@ -75,6 +83,9 @@ pub struct Server {
     checks: Arc<Checks>,
     orders: Arc<Orders>,
     background: JoinHandle<()>,
+    events: Events,
+    started: Instant,
+    started_at: Timestamp,
 }
 
 /// A port that is listened on.
@@ -124,9 +135,11 @@ impl Server {
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into));
         let listening = bind_all(ports(&config), count, &[])?;
         let access = AccessLog::start(open(&config.log.access)?)?;
+        expect_workers(count);
+        let events = Events::default();
         let resolver = Arc::new(Resolver::default());
         resolver.refresh(&config.pools).await;
-        let first = Snapshot::build(&config, &resolver, None)?;
+        let first = Snapshot::build(&config, &resolver, &events, None)?;
         let snapshot = Arc::new(ArcSwap::from_pointee(first));
         let troubles = Arc::new(Troubles::default());
         let mut workers = Vec::with_capacity(count);
@@ -140,7 +153,12 @@ impl Server {
             move || bells.iter().for_each(Bell::ring)
         };
         let checks = Arc::new(Checks::new(ring));
-        let orders = Orders::new(Arc::clone(&snapshot), config.state_file.clone(), bells);
+        let orders = Orders::new(
+            Arc::clone(&snapshot),
+            config.state_file.clone(),
+            bells,
+            events.clone(),
+        );
         let orders = Arc::new(orders);
         snapshot.load().begin();
         orders.recall();
@@ -151,6 +169,7 @@ impl Server {
             checks: Arc::clone(&checks),
             orders: Arc::clone(&orders),
             reloading: Arc::clone(&reloading),
+            events: events.clone(),
         };
         let server = Self {
             background: tokio::spawn(caretaker.run()),
@@ -165,13 +184,20 @@ impl Server {
             is_ending: AtomicBool::new(false),
             ended: Notify::new(),
             reloading,
+            events,
+            started: Instant::now(),
+            started_at: Timestamp::now(),
         };
         let first = server.snapshot.load_full();
         server.checks.look(first.prospects(), true).await?;
         server.checks.follow(first.pools().cloned().collect())?;
         server.listen(listening).await;
         announce(&config, &server.bound());
-        tracing::info!("{count} worker{}", if count == 1 { "" } else { "s" });
+        let plural = if count == 1 { "" } else { "s" };
+        let started = format!("started, with {count} worker{plural}");
+        server
+            .events
+            .tell(Severity::Info, EventKind::Started, (None, None), started);
         Ok(server)
     }
 
@@ -213,7 +239,9 @@ impl Server {
             () = self.resolver.refresh(&config.pools) => {}
             () = self.ending() => return Err(StartError::Ending),
         }
-        let next = Snapshot::build(&config, &self.resolver, Some(&self.snapshot.load()))?;
+        let previous = self.snapshot.load_full();
+        let next = Snapshot::build(&config, &self.resolver, &self.events, Some(&previous))?;
+        drop(previous);
         next.awaken();
         // What is new is checked before anything is sent to it.
         tokio::select! {
@@ -273,12 +301,9 @@ impl Server {
         explain(config, |bind| snapshot.site(bind).cloned(), question)
     }
 
-    /// What is to be told of the pools, by name.
-    pub fn status(&self) -> Vec<PoolStatus> {
-        let (snapshot, now) = (self.snapshot.load(), Instant::now());
-        let mut pools: Vec<_> = snapshot.pools().map(|pool| pool.status(now)).collect();
-        pools.sort_by(|a, b| a.name.cmp(&b.name));
-        pools
+    /// What has happened of late.
+    pub fn events(&self) -> &Events {
+        &self.events
     }
 
     /// Whether it has been told to end.

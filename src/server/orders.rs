@@ -20,7 +20,10 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::{snapshot::Snapshot, worker::Bell};
-use crate::upstream::{Duty, NoSuchServer, Order, Pool, ServerStatus};
+use crate::{
+    telemetry::{EventKind, Events, Severity},
+    upstream::{Duty, NoSuchServer, Order, Pool, ServerStatus},
+};
 
 /// What an operator wants of a server.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -88,6 +91,7 @@ pub(super) struct Orders {
     writing: Mutex<()>,
     /// Rung when tunnels are to end.
     bells: Arc<[Bell]>,
+    events: Events,
 }
 
 impl Orders {
@@ -95,6 +99,7 @@ impl Orders {
         snapshot: Arc<ArcSwap<Snapshot>>,
         file: Option<PathBuf>,
         bells: Arc<[Bell]>,
+        events: Events,
     ) -> Self {
         Self {
             snapshot,
@@ -103,6 +108,7 @@ impl Orders {
             is_unread: AtomicBool::new(false),
             writing: Mutex::default(),
             bells,
+            events,
         }
     }
 
@@ -117,7 +123,7 @@ impl Orders {
         let order = Order::new(&wish.server, wish.duty, wish.by.clone(), deadline);
         let (servers, order) = pool.order(&wish.server, order, now)?;
         for status in &servers {
-            tracing::info!(
+            let text = format!(
                 "pool {}: server {} {}, by {}{}",
                 wish.pool,
                 status.server,
@@ -127,6 +133,9 @@ impl Orders {
                     ", and goes down in {lasting:?}"
                 ))
             );
+            let about = (Some(wish.pool.as_str()), Some(status.server.as_str()));
+            let kind = EventKind::ServerOrdered;
+            self.events.tell(Severity::Info, kind, about, text);
         }
         if wish.closes {
             pool.close_tunnels(&wish.server);

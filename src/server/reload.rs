@@ -1,15 +1,20 @@
 //! The one way of reloading, whoever asks: SIGHUP, `lbd reload`, the API.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use arc_swap::ArcSwap;
 
-use super::{OrderError, Ordered, Server, StartError, Wish};
+use jiff::Timestamp;
+
+use super::{OrderError, Ordered, ReloadStatus, ReloadTotals, Server, StartError, Status, Wish};
 use crate::{
     config::{self, Certificate, Config, Report, SourceFile},
     http::Question,
-    telemetry::EventLog,
-    upstream::PoolStatus,
+    telemetry::{EventKind, EventLog, Events, Severity},
 };
 
 /// Loads the file again and has the server follow it.
@@ -22,6 +27,14 @@ pub struct Reloader {
     current: ArcSwap<Config>,
     /// Held while a reload is under way.
     alone: tokio::sync::Mutex<()>,
+    history: Mutex<History>,
+}
+
+/// What came of reloads.
+#[derive(Debug, Default)]
+struct History {
+    last: Option<ReloadStatus>,
+    totals: ReloadTotals,
 }
 
 /// Why a reload changed nothing.
@@ -60,14 +73,47 @@ impl Reloader {
             log,
             current: ArcSwap::from_pointee(config),
             alone: tokio::sync::Mutex::default(),
+            history: Mutex::default(),
         }
     }
 
-    /// Loads and checks the file, and serves what it says. Gives its warnings, too.
+    /// Loads and checks the file, and serves what it says, because `by` wants it. Gives its warnings, too.
     ///
     /// # Errors
     /// [`ReloadError`]; everything is then as it was.
-    pub async fn reload(&self) -> Result<Report, ReloadError> {
+    pub async fn reload(&self, by: &str) -> Result<Report, ReloadError> {
+        let result = self.try_reload().await;
+        let (severity, kind, message) = match &result {
+            Ok(_) => {
+                let message = format!("reloaded {}", self.file.display());
+                (Severity::Info, EventKind::Reloaded, message)
+            }
+            Err(error) => {
+                let text = error.to_string();
+                // What has several lines has them all below its heading.
+                let gap = if text.contains('\n') { '\n' } else { ' ' };
+                let message = format!("reload failed, nothing is changed:{gap}{text}");
+                (Severity::Error, EventKind::ReloadFailed, message)
+            }
+        };
+        let events = self.server.events();
+        events.tell(severity, kind, (None, None), message.clone());
+        // Replaced as a whole.
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(_) => history.totals.good += 1,
+            Err(_) => history.totals.failed += 1,
+        }
+        history.last = Some(ReloadStatus {
+            at: Timestamp::now(),
+            ok: result.is_ok(),
+            by: by.to_owned(),
+            message,
+        });
+        result
+    }
+
+    async fn try_reload(&self) -> Result<Report, ReloadError> {
         let _alone = self.alone.lock().await;
         let current = self.current.load_full();
         let file = SourceFile::read(&self.file);
@@ -89,7 +135,6 @@ impl Reloader {
         self.server.reload(loaded.config.clone()).await?;
         self.log.set_level(&loaded.config.log.level);
         self.current.store(Arc::new(loaded.config));
-        tracing::info!("reloaded {}", self.file.display());
         Ok(loaded.warnings)
     }
 
@@ -117,9 +162,26 @@ impl Reloader {
         self.server.explain(&self.current.load(), question)
     }
 
-    /// What is to be told of the pools.
-    pub fn status(&self) -> Vec<PoolStatus> {
-        self.server.status()
+    /// What is to be told of all of it.
+    pub fn status(&self) -> Status {
+        let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        Status {
+            file: self.file.display().to_string(),
+            generation: history.totals.good + 1,
+            last_reload: history.last.clone(),
+            reloads: history.totals,
+            ..self.server.status()
+        }
+    }
+
+    /// What has happened of late.
+    pub fn events(&self) -> &Events {
+        self.server.events()
+    }
+
+    /// What is served now.
+    pub fn config(&self) -> Arc<Config> {
+        self.current.load_full()
     }
 
     /// Whether the server has been told to end.

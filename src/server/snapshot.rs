@@ -6,11 +6,16 @@ use std::{
 
 use arc_swap::{ArcSwap, Cache};
 
+use super::status::RouteStatus;
+
 use crate::{
-    config::{AccessFormat, AccessTarget, At, Certificate, Config, Log, StreamProtocol},
-    http::{Site, SiteSource},
+    config::{
+        self, AccessFormat, AccessTarget, Action, At, Certificate, Config, Log, StreamProtocol,
+    },
+    http::{Parts, Site, SiteSource},
+    net::Gate,
     stream::{Forwarder, ForwarderSource},
-    telemetry::LineFormat,
+    telemetry::{Events, LineFormat, RequestStats, RequestTotals, Striped},
     upstream::{NextSet, Pool, Resolver},
 };
 
@@ -25,6 +30,43 @@ pub(super) struct Snapshot {
     /// Over how long what has no end of its own is closed at the end.
     pub(super) close_spread: Option<Duration>,
     certificates: Vec<Certificate>,
+    routes: Vec<NamedRoute>,
+    fronts: Vec<NamedFront>,
+}
+
+/// A route as status and metrics know it.
+#[derive(Debug)]
+struct NamedRoute {
+    name: String,
+    leads_to: String,
+    pool: Option<String>,
+    stats: Arc<Striped<RequestStats>>,
+}
+
+/// A listener or a stream as status and metrics know it.
+#[derive(Debug)]
+struct NamedFront {
+    name: Option<String>,
+    binds: Vec<SocketAddr>,
+    protocol: &'static str,
+    served: Served,
+}
+
+#[derive(Debug)]
+enum Served {
+    Site(Arc<Site>),
+    Forwarder(Arc<Forwarder>),
+}
+
+/// A listener or a stream.
+pub(super) struct Front<'f> {
+    pub(super) name: Option<&'f str>,
+    /// Its addresses as the file says them.
+    pub(super) binds: &'f [SocketAddr],
+    pub(super) protocol: &'static str,
+    pub(super) gate: &'f Gate,
+    /// How many sessions of UDP there are, and how many there may be.
+    pub(super) sessions: Option<(u32, u32)>,
 }
 
 impl Snapshot {
@@ -35,17 +77,30 @@ impl Snapshot {
     pub(super) fn build(
         config: &Config,
         resolver: &Resolver,
+        events: &Events,
         previous: Option<&Self>,
     ) -> Result<Self, rustls::Error> {
-        let pool = |pool: &crate::config::Pool| {
+        let pool = |pool: &config::Pool| {
             let before = previous.and_then(|snapshot| snapshot.pools.get(pool.name.as_str()));
-            let next = Pool::new(pool.clone(), resolver, before.map(AsRef::as_ref))?;
+            let next = Pool::new(pool.clone(), resolver, events, before.map(AsRef::as_ref))?;
             Ok((pool.name.value.clone(), Arc::new(next)))
         };
         let pools: Result<HashMap<_, _>, rustls::Error> = config.pools.iter().map(pool).collect();
         let pools = pools?;
         let access = line_format(&config.log);
-        let mut sites = Vec::new();
+        let routes: Vec<_> = config
+            .routes
+            .iter()
+            .map(|route| NamedRoute::new(route, previous))
+            .collect();
+        let stats: Vec<_> = routes.iter().map(|r| Arc::clone(&r.stats)).collect();
+        let parts = Parts {
+            routes: &config.routes,
+            stats: &stats,
+            pools: &pools,
+            access,
+        };
+        let (mut sites, mut fronts) = (Vec::new(), Vec::new());
         for listener in &config.listeners {
             let known = |bind: &At<SocketAddr>| previous?.site(bind.value);
             let before = listener.bind.iter().find_map(known).map(AsRef::as_ref);
@@ -55,8 +110,9 @@ impl Snapshot {
                 sites.any(|(_, site): &(_, Arc<Site>)| site.counts_with(known))
             };
             let before = before.filter(|known| !is_taken(known));
-            let site = Site::new(listener, &config.routes, &pools, access, before)?;
+            let site = Site::new(listener, &parts, before)?;
             let site = Arc::new(site);
+            fronts.push(NamedFront::of_listener(listener, &site));
             sites.extend(
                 listener
                     .bind
@@ -70,6 +126,7 @@ impl Snapshot {
             let before = stream.bind.iter().find_map(|bind| known(bind.value));
             let before = before.map(AsRef::as_ref);
             let forwarder = Arc::new(Forwarder::new(stream, &pools, access, before)?);
+            fronts.push(NamedFront::of_stream(stream, &forwarder));
             let binds = stream.bind.iter().map(|bind| bind.value);
             forwarders.extend(binds.map(|bind| (bind, stream.protocol, Arc::clone(&forwarder))));
         }
@@ -79,6 +136,8 @@ impl Snapshot {
             pools,
             close_spread: config.close_spread,
             certificates: config.certificates().cloned().collect(),
+            routes,
+            fronts,
         })
     }
 
@@ -103,8 +162,98 @@ impl Snapshot {
         self.pools().map(own).collect()
     }
 
+    /// Its listeners, then its streams.
+    pub(super) fn fronts(&self) -> impl Iterator<Item = Front<'_>> {
+        self.fronts.iter().map(NamedFront::front)
+    }
+
+    /// What is to be told of its routes.
+    pub(super) fn route_status(&self) -> Vec<RouteStatus> {
+        self.routes.iter().map(NamedRoute::status).collect()
+    }
+
     pub(super) fn pools(&self) -> impl Iterator<Item = &Arc<Pool>> {
         self.pools.values()
+    }
+}
+
+impl NamedRoute {
+    /// What was counted under the same name before is counted on.
+    fn new(route: &config::Route, previous: Option<&Snapshot>) -> Self {
+        let name = route.name();
+        let mut before = previous.iter().flat_map(|snapshot| &snapshot.routes);
+        let known = before.find(|known| known.name == name);
+        let (leads_to, pool) = match &route.action {
+            Action::Forward(forward) => {
+                let pool = forward.pool.value.clone();
+                (format!("pool {pool}"), Some(pool))
+            }
+            Action::Redirect { to, .. } => (format!("redirect to {to}"), None),
+            Action::Respond { status, .. } => (format!("answer {status}"), None),
+        };
+        Self {
+            stats: known.map_or_else(Arc::default, |known| Arc::clone(&known.stats)),
+            name,
+            leads_to,
+            pool,
+        }
+    }
+
+    fn status(&self) -> RouteStatus {
+        let totals = RequestTotals::of(&self.stats, |own| own);
+        RouteStatus {
+            route: self.name.clone(),
+            leads_to: self.leads_to.clone(),
+            pool: self.pool.clone(),
+            requests: totals.requests,
+            sent_bytes: totals.sent_bytes,
+            received_bytes: totals.received_bytes,
+            latency: totals.latency,
+        }
+    }
+}
+
+impl NamedFront {
+    fn of_listener(listener: &config::Listener, site: &Arc<Site>) -> Self {
+        Self {
+            name: listener.name.as_ref().map(|name| name.value.clone()),
+            binds: listener.bind.iter().map(|bind| bind.value).collect(),
+            protocol: match listener.tls {
+                Some(_) => "https",
+                None => "http",
+            },
+            served: Served::Site(Arc::clone(site)),
+        }
+    }
+
+    fn of_stream(stream: &config::Stream, forwarder: &Arc<Forwarder>) -> Self {
+        Self {
+            name: stream.name.as_ref().map(|name| name.value.clone()),
+            binds: stream.bind.iter().map(|bind| bind.value).collect(),
+            protocol: match (stream.protocol, &stream.tls) {
+                (StreamProtocol::Udp, _) => "udp",
+                (StreamProtocol::Tcp, Some(_)) => "tls",
+                (StreamProtocol::Tcp, None) => "tcp",
+            },
+            served: Served::Forwarder(Arc::clone(forwarder)),
+        }
+    }
+
+    fn front(&self) -> Front<'_> {
+        let (gate, sessions) = match &self.served {
+            Served::Site(site) => (site.gate(), None),
+            Served::Forwarder(forwarder) => {
+                let is_udp = self.protocol == "udp";
+                (forwarder.gate(), is_udp.then(|| forwarder.sessions()))
+            }
+        };
+        Front {
+            name: self.name.as_deref(),
+            binds: &self.binds,
+            protocol: self.protocol,
+            gate,
+            sessions,
+        }
     }
 }
 

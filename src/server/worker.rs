@@ -15,7 +15,7 @@ use crate::{
     http::{self, Arrival, ClientConnection},
     net::{Datagrams, Listener, Shared, Stream},
     stream::{self, DatagramPort, StreamArrival, StreamConnection},
-    telemetry::{AccessLog, AccessWriter, Troubles},
+    telemetry::{AccessLog, AccessWriter, Troubles, become_worker},
 };
 
 /// How often a worker looks after its idle connections and hands its access lines on.
@@ -114,6 +114,7 @@ impl Worker {
         thread::Builder::new()
             .name(format!("lbd-worker-{index}"))
             .spawn(move || {
+                become_worker(index);
                 run(runtime, received, Contexts::new(snapshot, access, troubles));
             })?;
         Ok(Self { commands })

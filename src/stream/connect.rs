@@ -5,7 +5,11 @@ use std::time::Duration;
 use http::Method;
 use tokio::time::Instant;
 
-use super::{forwarder::Destination, journal::Journal, keys::Keys};
+use super::{
+    forwarder::Destination,
+    journal::{Journal, RELAYED},
+    keys::Keys,
+};
 use crate::{
     net::{Stream, Timer},
     upstream::{Failure, Lease, PeerId, TrySoFar, connect_through},
@@ -45,6 +49,7 @@ impl Connecting<'_> {
             now = Instant::now();
             match connected {
                 Ok(stream) => {
+                    lease.answered(RELAYED, now);
                     lease.succeeded(now);
                     self.keys.bind(pool, &lease, now);
                     journal.connected(now);

@@ -107,6 +107,16 @@ impl Forwarder {
         })
     }
 
+    /// What its connections come through.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// How many sessions of UDP there are, and how many there may be.
+    pub fn sessions(&self) -> (u32, u32) {
+        (self.sessions.load(Ordering::Relaxed), self.max_sessions)
+    }
+
     /// A place for one session more, if there is one. Anybody can make sessions, and connections need descriptors, too:
     /// all streams together have half of those that there are.
     pub(super) fn place(&self) -> Option<SessionPlace> {

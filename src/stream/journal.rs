@@ -12,7 +12,7 @@ use super::forwarder::{Destination, Forwarder};
 use crate::{
     config::StreamProtocol,
     net::Shared,
-    telemetry::{AccessRecord, AttemptResult, Attempts, HeldRecord},
+    telemetry::{AccessRecord, AttemptResult, Attempts, CLIENT_LEFT, HeldRecord},
     upstream::Peer,
 };
 
@@ -21,7 +21,7 @@ pub(super) const RELAYED: u16 = 200;
 /// What the client began with cannot be used.
 pub(super) const REFUSED: u16 = 400;
 /// The client left before a server was found.
-const LEFT: u16 = 499;
+const LEFT: u16 = CLIENT_LEFT;
 
 /// What one connection or session has come to so far. If nothing takes it up, its line is written when it is dropped.
 #[derive(Debug)]
@@ -105,11 +105,19 @@ impl<'j> Journal<'j> {
     /// The line so far, for something that ends later and writes it then; `None` without an access log.
     pub(super) fn take_up(mut self) -> Option<Box<HeldRecord>> {
         self.is_taken_up = true;
+        self.count();
         let format = self.forwarder.access?;
         let target = self.target.to_string();
         let (record, attempt_started) = (self.record(&target), self.attempts.started());
         let held = HeldRecord::new(format, &record, self.started, attempt_started);
         Some(Box::new(held))
+    }
+
+    /// Counts what has become of it so far.
+    fn count(&self) {
+        let stats = &self.forwarder.gate.stats().own().requests;
+        stats.codes.count(self.status);
+        stats.duration.record(self.started.elapsed());
     }
 
     /// What there is to say so far.
@@ -139,7 +147,11 @@ impl<'j> Journal<'j> {
 
 impl Drop for Journal<'_> {
     fn drop(&mut self) {
-        let (false, Some(format)) = (self.is_taken_up, self.forwarder.access) else {
+        if self.is_taken_up {
+            return;
+        }
+        self.count();
+        let Some(format) = self.forwarder.access else {
             return;
         };
         let now = Instant::now();

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::{
     forwarder::{Destination, Forwarder, SessionPlace, Target},
-    journal::Journal,
+    journal::{Journal, RELAYED},
     keys::Keys,
     port::{Asker, Table},
     session::{Session, VERDICT, is_of_the_datagram, unreachable},
@@ -29,6 +29,9 @@ use crate::{
 
 /// How long a session lasts at most that no server has answered to: anybody can begin one in anybody's name.
 const UNANSWERED: Duration = Duration::from_secs(30);
+
+/// There is no server for a session.
+const LOST: u16 = 502;
 
 /// What has been passed back.
 enum Passed {
@@ -78,6 +81,7 @@ impl Life {
             note_loss(table, forwarder, destination, asker);
             return None;
         };
+        forwarder.gate.stats().own().accepted.add(1);
         let session = Session::new(asker, peer, forwarder.responses.is_some(), now);
         table.shared().drain.enter();
         Some(Self {
@@ -126,6 +130,10 @@ impl Life {
     }
 
     fn end(&mut self, line: Option<Box<HeldRecord>>) {
+        let requests = &self.forwarder.gate.stats().own().requests;
+        requests.sent.add(self.sent);
+        requests.received.add(self.session.received.get());
+        self.lease.moved(self.session.received.get(), self.sent);
         if let Some(mut line) = line {
             let received = self.session.received.get();
             self.table
@@ -221,6 +229,7 @@ impl Life {
     /// The server is there.
     fn judge(&mut self, now: Instant) {
         if !std::mem::replace(&mut self.is_judged, true) {
+            self.lease.answered(RELAYED, now);
             self.lease.succeeded(now);
         }
     }
@@ -332,7 +341,10 @@ fn note_loss(table: &Table, forwarder: &Forwarder, destination: &Arc<Destination
     if LINES.due().is_some() {
         let mut journal = Journal::new(table.shared(), forwarder, asker.0, table.arrival.actual);
         journal.is_for(destination);
-        journal.ends_with(502);
+        journal.ends_with(LOST);
+    } else {
+        let requests = &forwarder.gate.stats().own().requests;
+        requests.codes.count(LOST);
     }
 }
 

@@ -165,6 +165,11 @@ impl AccessLog {
         Ok(log)
     }
 
+    /// Lines that were lost because the disk did not take them.
+    pub fn lost(&self) -> u64 {
+        self.dropped.total()
+    }
+
     /// Writes to `sink` from now on; how a log is rotated or moved. Lines that were handed on before
     /// may go to either.
     pub fn switch(&self, sink: AccessSink) {

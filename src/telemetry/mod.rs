@@ -12,9 +12,18 @@ mod held_record;
 
 // The time of day, formatted once a second.
 mod clock;
-mod counter;
 mod seldom;
+
+// Counts.
+mod counter;
+mod histogram;
+mod stats;
+mod stripes;
+mod totals;
 mod troubles;
+
+// What has happened of late.
+mod events;
 
 // Bytes instead of `std::fmt`.
 mod text;
@@ -26,8 +35,13 @@ pub use self::{
     clock::{Clock, time_of_day_in},
     counter::Counter,
     event_log::EventLog,
+    events::{Event, EventKind, Events, Severity},
     held_record::HeldRecord,
+    histogram::{Durations, Histogram, METRIC_BOUNDS},
     seldom::Seldom,
+    stats::{CLIENT_LEFT, Codes, FAILURES, ListenerStats, PoolStats, RequestStats, ServerStats},
+    stripes::{Striped, Tally, become_worker, expect_workers},
     text::{write_ip, write_number},
+    totals::{CodeTotals, Latency, RequestTotals},
     troubles::Troubles,
 };

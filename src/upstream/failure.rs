@@ -21,6 +21,28 @@ pub enum FailureKind {
     Local,
 }
 
+/// What kinds of failures are counted, in the order of [`FAILURES`](crate::telemetry::FAILURES).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum FailureClass {
+    Error,
+    Timeout,
+    InvalidHeader,
+    /// An answer that `retry.on` lists.
+    Status,
+    Other,
+}
+
+impl FailureKind {
+    pub(super) fn class(self) -> FailureClass {
+        match self {
+            Self::Error | Self::Lost => FailureClass::Error,
+            Self::Timeout => FailureClass::Timeout,
+            Self::InvalidHeader => FailureClass::InvalidHeader,
+            Self::Refused | Self::Local => FailureClass::Other,
+        }
+    }
+}
+
 /// A try that failed before a full response head.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{reason}")]

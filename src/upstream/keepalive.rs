@@ -115,6 +115,9 @@ impl Keepalive {
             stack
                 .idle
                 .retain(|idle| idle.until > now && idle.connection.stream.is_quiet());
+            if let Some(peer) = stack.peer.upgrade() {
+                peer.stats.own().idle.set(stack.idle.len() as u64);
+            }
             !stack.idle.is_empty() && stack.peer.strong_count() > 0
         });
     }

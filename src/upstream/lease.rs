@@ -5,14 +5,14 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    failure::{Failure, FailureKind},
+    failure::{Failure, FailureClass, FailureKind},
     health::Change,
     member::Member,
     peer::Peer,
     peer_set::{Binding, Chosen, PeerSet},
     succession::Succession,
 };
-use crate::telemetry::{Seldom, time_of_day_in};
+use crate::telemetry::{EventKind, Seldom, ServerStats, Severity, time_of_day_in};
 
 /// Counts as one request in flight while it lives. Its end says what the peer is like: [`succeeded`]
 /// and [`failed`] do; dropped without either (a client that left) it says nothing.
@@ -87,6 +87,25 @@ impl Lease {
         self.set.member(self.chosen.place)
     }
 
+    /// The peer has answered with `status`, whatever becomes of that.
+    pub fn answered(&self, status: u16, now: Instant) {
+        let stats = self.peer().stats.own();
+        stats.codes.count(status);
+        stats.answered.record(now.duration_since(self.since));
+    }
+
+    /// A connection has been made for it.
+    pub(super) fn connected(&self) {
+        self.peer().stats.own().opened.add(1);
+    }
+
+    /// So many bytes of bodies have gone to the peer, and have come from it.
+    pub fn moved(&self, sent: u64, received: u64) {
+        let stats = self.peer().stats.own();
+        stats.sent.add(sent);
+        stats.received.add(received);
+    }
+
     /// The peer gave a full response head.
     pub fn succeeded(&mut self, now: Instant) {
         self.set.common().light.goes_on();
@@ -98,26 +117,47 @@ impl Lease {
         if let Some(Change::CameBack { after }) = self.peer().health.succeeded(now, probed) {
             self.set.reconsider_current();
             self.set.common().succession.queue.room_has_come();
-            tracing::info!(
-                "pool {}: server {} is back after {:.1} s",
-                self.set.pool(),
-                self.peer().label(),
-                after.as_secs_f64()
+            self.tell(
+                Severity::Info,
+                EventKind::ServerBack,
+                &format!("is back after {:.1} s", after.as_secs_f64()),
             );
         }
     }
 
     /// The peer failed.
     pub fn failed(&mut self, now: Instant, failure: &Failure) {
+        self.note(failure.kind.class(), failure.reason, now);
         if failure.kind == FailureKind::Local {
             complain_of_shortage(failure.reason);
         } else {
-            self.failed_because(now, failure.reason);
+            self.judge(now, failure.reason);
         }
     }
 
-    /// The peer failed; `reason` is for the log.
+    /// The peer has answered with something that is a failure; `reason` says with what.
     pub fn failed_because(&mut self, now: Instant, reason: &str) {
+        self.note(FailureClass::Status, reason, now);
+        self.judge(now, reason);
+    }
+
+    fn note(&self, class: FailureClass, reason: &str, now: Instant) {
+        let peer = self.peer();
+        peer.stats.own().failures[class as usize].add(1);
+        peer.note_error(reason, now);
+    }
+
+    fn tell(&self, severity: Severity, kind: EventKind, what: &str) {
+        let (pool, server) = (self.set.pool(), self.peer().label());
+        self.set.common().events.tell(
+            severity,
+            kind,
+            (Some(pool), Some(server)),
+            format!("pool {pool}: server {server} {what}"),
+        );
+    }
+
+    fn judge(&mut self, now: Instant, reason: &str) {
         if self.set.goes_by_wait() {
             let waited = now.duration_since(self.since);
             self.peer().latency.failed(now, waited);
@@ -130,18 +170,19 @@ impl Lease {
         }
         let limit = self.member().limit;
         self.set.note_failure(self.chosen.place, limit.max_fails);
-        let (pool, server) = (self.set.pool(), self.peer().label());
         match self.peer().health.failed(now, probed, limit, reason) {
             Some(Change::WentOut { lasting, failures }) => {
                 self.set.reconsider_current();
                 let until =
                     lasting.map_or_else(|| "a check finds it well".to_owned(), time_of_day_in);
-                tracing::warn!(
-                    "pool {pool}: server {server} is out until {until}: {failures} failed within {:?}, the last: {reason}",
+                let what = format!(
+                    "is out until {until}: {failures} failed within {:?}, the last: {reason}",
                     limit.fail_timeout,
                 );
+                self.tell(Severity::Warning, EventKind::ServerOut, &what);
             }
             Some(Change::StaysOut { lasting }) => {
+                let (pool, server) = (self.set.pool(), self.peer().label());
                 tracing::info!(
                     "pool {pool}: server {server} stays out until {}: {reason}",
                     time_of_day_in(lasting)
@@ -164,6 +205,11 @@ pub struct InFlight {
 }
 
 impl InFlight {
+    /// What this worker has counted of the peer.
+    pub(super) fn stats(&self) -> &ServerStats {
+        self.peer.stats.own()
+    }
+
     /// Whether the tunnel is to end, for its peer is.
     pub(super) fn is_closed(&self) -> bool {
         self.peer.closings() != self.closings

@@ -5,20 +5,22 @@ use std::{
     time::Duration,
 };
 
-use crate::telemetry::time_of_day_in;
+use crate::telemetry::{EventKind, Events, Severity, time_of_day_in};
 
 /// Whether a pool had anybody to answer.
 #[derive(Debug)]
 pub(super) struct Light {
     pool: String,
     is_dark: AtomicBool,
+    events: Events,
 }
 
 impl Light {
-    pub(super) fn new(pool: &str) -> Self {
+    pub(super) fn new(pool: &str, events: &Events) -> Self {
         Self {
             pool: pool.to_owned(),
             is_dark: AtomicBool::new(false),
+            events: events.clone(),
         }
     }
 
@@ -33,17 +35,24 @@ impl Light {
             let until = retry_in.map_or_else(String::new, |lasting| {
                 format!(" until {}", time_of_day_in(lasting))
             });
-            tracing::error!(
+            let text = format!(
                 "pool {}: no live server{until}; what is for it is answered 502, or closed",
                 self.pool
             );
+            self.tell(Severity::Error, EventKind::PoolDark, text);
         }
     }
 
     /// A peer answered.
     pub(super) fn goes_on(&self) {
         if self.is_dark.load(Ordering::Relaxed) && self.is_dark.swap(false, Ordering::Relaxed) {
-            tracing::info!("pool {}: has a live server again", self.pool);
+            let text = format!("pool {}: has a live server again", self.pool);
+            self.tell(Severity::Info, EventKind::PoolLit, text);
         }
+    }
+
+    fn tell(&self, severity: Severity, kind: EventKind, text: String) {
+        let about = (Some(self.pool.as_str()), None);
+        self.events.tell(severity, kind, about, text);
     }
 }

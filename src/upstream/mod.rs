@@ -59,7 +59,7 @@ pub use self::{
     rehearsal::Prospect,
     resolve::Resolver,
     retry::{RetryPolicy, TrySoFar},
-    status::{OrderStatus, PoolStatus, ServerStatus},
+    status::{FailureTotals, OrderStatus, PoolStatus, ServerStatus},
     transport::Transport,
     tunnel::Tunnel,
 };

@@ -258,6 +258,11 @@ impl Multiplexed {
                 let is_of_use = is_named && !connection.is_retired.get() && !is_old;
                 connection.open.get() > 0 || is_of_use
             });
+            if let Some(peer) = shared.peer.upgrade() {
+                let connections = shared.connections.iter();
+                let idle = connections.filter(|connection| connection.open.get() == 0);
+                peer.stats.own().idle.set(idle.count() as u64);
+            }
             !shared.connections.is_empty() || shared.making.is_some()
         });
     }

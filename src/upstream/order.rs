@@ -13,6 +13,7 @@ use super::{
     pool::Pool,
     status::ServerStatus,
 };
+use crate::telemetry::{EventKind, Severity};
 
 /// A server that is not there.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -82,12 +83,14 @@ impl Pool {
             if peer.orders.order().as_ref() != Some(order) {
                 continue;
             }
-            tracing::info!(
+            let text = format!(
                 "pool {}: server {} is down: its time to drain is over, with {} in flight",
                 self.name(),
                 peer.label(),
                 peer.in_flight()
             );
+            let server = Some(&**peer.label());
+            self.tell(Severity::Info, EventKind::ServerOrdered, server, text);
             peer.orders.give(Some(Order {
                 duty: Duty::Down,
                 deadline: None,
@@ -132,7 +135,7 @@ fn give(member: &Member, order: &Order, is_exception: bool, now: Instant) {
     peer.was_down(order.duty == Duty::Down);
     peer.orders.give((!is_the_file_s).then(|| order.clone()));
     if order.duty == Duty::Up {
-        peer.health.forgive(before == Duty::Down);
+        peer.health.forgive(now, before == Duty::Down);
         if before != Duty::Up {
             peer.health.warm_up(now);
         }

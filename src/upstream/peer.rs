@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
@@ -13,6 +13,7 @@ use arc_swap::ArcSwapOption;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{balance::Seat, duty::Orders, health::Health, latency::Latency};
+use crate::telemetry::{ServerStats, Striped};
 
 /// Tells peers apart for the life of the process.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -27,6 +28,9 @@ pub struct Peer {
     address: SocketAddr,
     pub(super) health: Health,
     pub(super) latency: Latency,
+    pub(super) stats: Striped<ServerStats>,
+    /// The last failure, and when that was.
+    last_error: Mutex<Option<(Box<str>, Instant)>>,
     /// What an operator has ordered.
     pub(super) orders: Orders,
     /// Has the next check begin now.
@@ -55,6 +59,8 @@ impl Peer {
             address,
             health: Health::default(),
             latency: Latency::new(began),
+            stats: Striped::default(),
+            last_error: Mutex::default(),
             orders: Orders::default(),
             check_now: Notify::new(),
             in_flight: AtomicU32::new(0),
@@ -91,6 +97,25 @@ impl Peer {
     /// Tunnels to it.
     pub fn tunnels(&self) -> u32 {
         self.tunnels.load(Ordering::Relaxed)
+    }
+
+    /// It has failed for `reason`.
+    pub(super) fn note_error(&self, reason: &str, now: Instant) {
+        // Replaced as a whole.
+        let mut last = self
+            .last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *last = Some((reason.into(), now));
+    }
+
+    /// Why it failed last, and when.
+    pub(super) fn last_error(&self) -> Option<(Box<str>, Instant)> {
+        let last = self
+            .last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        last.clone()
     }
 
     /// A client that is bound to it has come.

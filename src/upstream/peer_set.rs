@@ -25,7 +25,10 @@ use super::{
     tier::Tier,
     transport::Transport,
 };
-use crate::config::{self, ServerSpec};
+use crate::{
+    config::{self, ServerSpec},
+    telemetry::Events,
+};
 
 /// Members, and whose turn it is. Replaced as a whole when DNS changes.
 #[derive(Debug)]
@@ -43,6 +46,8 @@ pub(super) struct PeerSet {
 #[derive(Debug)]
 pub(super) struct Common {
     pub(super) light: Light,
+    /// Told what happens to its servers.
+    pub(super) events: Events,
     pub(super) sticky: Sticky,
     /// Whether requests may wait for room.
     pub(super) has_queue: bool,
@@ -352,7 +357,7 @@ impl PeerSet {
     }
 
     /// Whether there is but one that can be used at all.
-    fn is_only_usable(&self) -> bool {
+    pub(super) fn is_only_usable(&self) -> bool {
         self.is_only_usable.load(Ordering::Relaxed)
     }
 
@@ -395,7 +400,10 @@ impl Known<'_> {
     fn new_member(&self, spec: &ServerSpec, address: SocketAddr) -> Member {
         let label = self.resolver.label(&spec.address, address);
         let member = Member::new(Arc::new(Peer::new(&label, address)), spec, true);
-        member.peer.health.begin(self.patience, true);
+        member
+            .peer
+            .health
+            .begin(Instant::now(), self.patience, true);
         member
     }
 }

@@ -17,7 +17,10 @@ use super::{
     sticky::Sticky,
     transport::Transport,
 };
-use crate::config;
+use crate::{
+    config,
+    telemetry::{EventKind, Events, PoolStats, Severity, Striped},
+};
 
 /// A pool as one configuration describes it. Its peers may be older.
 #[derive(Debug)]
@@ -29,6 +32,7 @@ pub struct Pool {
     budget: Option<Budget>,
     /// Whether there was a pool of this name before.
     has_predecessor: bool,
+    stats: Arc<Striped<PoolStats>>,
 }
 
 /// Members of a pool that are not chosen from yet.
@@ -52,13 +56,14 @@ const TRIES: usize = 4;
 
 impl Pool {
     /// The pool that `config` describes, which is to [`begin`](Self::begin). Peers of `previous` that it still names
-    /// keep what is known of them; names are looked up in `resolver`, which must know them.
+    /// keep what is known of them; names are looked up in `resolver`, which must know them. `events` is told what happens.
     ///
     /// # Errors
     /// Its TLS is of no use.
     pub fn new(
         config: config::Pool,
         resolver: &Resolver,
+        events: &Events,
         previous: Option<&Self>,
     ) -> Result<Self, rustls::Error> {
         let transport = Transport::new(&config, previous.map(|pool| &pool.transport))?;
@@ -70,7 +75,8 @@ impl Pool {
             .as_ref()
             .map(|(_, set)| Arc::clone(&set.common().succession));
         let common = Arc::new(Common {
-            light: Light::new(&config.name),
+            light: Light::new(&config.name, events),
+            events: events.clone(),
             sticky: Sticky::new(&config, sticky),
             has_queue: config.queue.is_some(),
             succession: succession.unwrap_or_default(),
@@ -84,6 +90,7 @@ impl Pool {
             config,
             transport,
             has_predecessor: previous.is_some(),
+            stats: previous.map_or_else(Arc::default, |pool| Arc::clone(&pool.stats)),
         })
     }
 
@@ -96,7 +103,7 @@ impl Pool {
             let health = &member.peer.health;
             let is_back = member.begin();
             let patience = self.config.health.as_ref().map(Patience::of);
-            if !member.is_new && health.begin(patience, false) {
+            if !member.is_new && health.begin(now, patience, false) {
                 member.peer.check_now.notify_one();
             }
             if is_back || member.is_new && self.has_predecessor {
@@ -108,9 +115,10 @@ impl Pool {
 
     /// What is known of those that were down, and are not to be any more, is too old: they are to be looked at.
     pub fn awaken(&self) {
+        let now = Instant::now();
         for member in self.set.load().members() {
             if member.is_waking() {
-                member.peer.health.forgive(true);
+                member.peer.health.forgive(now, true);
             }
         }
     }
@@ -129,6 +137,11 @@ impl Pool {
     /// How its servers are spoken to.
     pub fn transport(&self) -> &Arc<Transport> {
         &self.transport
+    }
+
+    /// What has been asked of it.
+    pub fn stats(&self) -> &Striped<PoolStats> {
+        &self.stats
     }
 
     /// The pool's name.
@@ -168,11 +181,9 @@ impl Pool {
     /// Has `next` be chosen from now on.
     pub fn adopt(&self, next: NextSet) {
         let NextSet(next) = next;
-        tracing::info!(
-            "pool {}: servers are now {}",
-            self.name(),
-            next.labels().join(", ")
-        );
+        let labels = next.labels().join(", ");
+        let text = format!("pool {}: servers are now {labels}", self.name());
+        self.tell(Severity::Info, EventKind::ServersChanged, None, text);
         let now = Instant::now();
         self.pass_orders_on(&next);
         for member in next.members().filter(|member| member.is_new) {
@@ -217,6 +228,7 @@ impl Pool {
         let is_busy = outlook != Outlook::Dark;
         let retry_in = set.retry_in(context.now);
         if context.tried.is_empty() && context.avoided.is_empty() && !is_busy {
+            self.stats.own().dark.add(1);
             set.common().light.goes_out(retry_in);
         }
         Err(NoLivePeer {
@@ -244,34 +256,52 @@ impl Pool {
         };
         let set = self.set.load();
         set.reconsider_current();
-        match judged {
+        let (severity, kind, what) = match &judged {
             Judged::Began => {
-                tracing::info!("pool {pool}: server {server} is well, by its first check")
+                let what = "is well, by its first check".to_owned();
+                (Severity::Info, EventKind::ServerBack, what)
             }
-            Judged::CameBack { results, after } => tracing::info!(
-                "pool {pool}: server {server} is back after {:.1} s: well by {results} check{}",
-                after.as_secs_f64(),
-                if results == 1 { "" } else { "s" }
-            ),
+            Judged::CameBack { results, after } => {
+                let what = format!(
+                    "is back after {:.1} s: well by {results} check{}",
+                    after.as_secs_f64(),
+                    if *results == 1 { "" } else { "s" }
+                );
+                (Severity::Info, EventKind::ServerBack, what)
+            }
             Judged::WentOut { results, reason } => {
-                match results {
-                    1 => tracing::warn!(
-                        "pool {pool}: server {server} is out: a check failed: {reason}"
-                    ),
-                    _ => tracing::warn!(
-                        "pool {pool}: server {server} is out: {results} checks failed, the last: {reason}"
-                    ),
-                }
-                return !peer.health.is_spared();
+                let what = match results {
+                    1 => format!("is out: a check failed: {reason}"),
+                    _ => format!("is out: {results} checks failed, the last: {reason}"),
+                };
+                (Severity::Warning, EventKind::ServerOut, what)
             }
+        };
+        let text = format!("pool {pool}: server {server} {what}");
+        self.tell(severity, kind, Some(server), text);
+        if kind == EventKind::ServerOut {
+            return !peer.health.is_spared();
         }
         set.common().light.goes_on();
         self.room_has_come();
         false
     }
 
+    pub(super) fn tell(
+        &self,
+        severity: Severity,
+        kind: EventKind,
+        server: Option<&str>,
+        text: String,
+    ) {
+        let set = self.set.load();
+        let about = (Some(self.name()), server);
+        set.common().events.tell(severity, kind, about, text);
+    }
+
     /// A request has come that is for the pool.
     pub fn note_request(&self, now: Instant) {
+        self.stats.own().requests.add(1);
         if let Some(budget) = &self.budget {
             budget.note_request(now);
         }
@@ -280,7 +310,11 @@ impl Pool {
     /// Whether the pool's budget lets a request be tried again, which is counted.
     pub fn allows_retry(&self, now: Instant) -> bool {
         let budget = self.budget.as_ref();
-        budget.is_none_or(|budget| budget.spend(now, self.name()))
+        let is_allowed = budget.is_none_or(|budget| budget.spend(now, self.name()));
+        if is_allowed {
+            self.stats.own().retries.add(1);
+        }
+        is_allowed
     }
 
     /// `session` belongs to `peer` from now on, if the pool learns such things.

@@ -87,7 +87,9 @@ impl Transport {
                 timer.limit(deadline, connecting).await
             }
         };
-        connected.unwrap_or(Err(Failure::CONNECT_TIMEOUT))
+        let stream = connected.unwrap_or(Err(Failure::CONNECT_TIMEOUT))?;
+        lease.connected();
+        Ok(stream)
     }
 
     async fn open(&self, lease: &Lease, inside: Inside<'_>) -> Result<Stream, Failure> {

@@ -21,7 +21,9 @@ pub struct Tunnel<C: Side> {
     shared: Rc<Shared>,
     line: Option<Box<HeldRecord>>,
     in_flight: InFlight,
-    _place: Option<Place>,
+    place: Option<Place>,
+    /// Bytes to and from the client that have been counted.
+    counted: (u64, u64),
 }
 
 impl<C: Side> Tunnel<C> {
@@ -34,12 +36,16 @@ impl<C: Side> Tunnel<C> {
         line: Option<Box<HeldRecord>>,
     ) -> Self {
         shared.drain.enter();
+        if let Some(place) = &place {
+            place.stats().own().tunnels_begun.add(1);
+        }
         Self {
             relay,
             shared: Rc::clone(shared),
             line,
             in_flight: lease.stay(),
-            _place: place,
+            place,
+            counted: (0, 0),
         }
     }
 
@@ -49,8 +55,29 @@ impl<C: Side> Tunnel<C> {
             if self.in_flight.is_closed() {
                 self.relay.end_now();
             }
-            self.relay.poll(cx, &self.shared)
+            let polled = self.relay.poll(cx, &self.shared);
+            self.count();
+            polled
         })
+    }
+
+    /// Counts what has moved since the last time: of what lasts for days, nobody wants to hear only at its end.
+    fn count(&mut self) {
+        let moved = (self.relay.to_client(), self.relay.from_client());
+        let sent = moved.0 - self.counted.0;
+        let received = moved.1 - self.counted.1;
+        if sent + received == 0 {
+            return;
+        }
+        self.counted = moved;
+        let server = self.in_flight.stats();
+        server.received.add(sent);
+        server.sent.add(received);
+        if let Some(place) = &self.place {
+            let requests = &place.stats().own().requests;
+            requests.sent.add(sent);
+            requests.received.add(received);
+        }
     }
 }
 
@@ -59,6 +86,9 @@ impl<C: Side> Drop for Tunnel<C> {
         let shared = &self.shared;
         if let Some(line) = &mut self.line {
             shared.write_held(line, self.relay.to_client(), self.relay.from_client());
+        }
+        if let Some(place) = &self.place {
+            place.stats().own().tunnels_ended.add(1);
         }
         shared.drain.leave();
     }

@@ -114,7 +114,12 @@ fn narrow() -> Pool {
          servers = [{ address = \"10.0.0.1:80\", max_conns = 1 }, \"10.0.0.2:80\"]\n";
     let loaded = config::load(&SourceFile::new("lb.toml", format!("{text}{BY_COOKIE}\n")));
     let loaded = loaded.unwrap_or_else(|report| panic!("{report}"));
-    let pool = Pool::new(loaded.config.pools[0].clone(), &Resolver::default(), None);
+    let pool = Pool::new(
+        loaded.config.pools[0].clone(),
+        &Resolver::default(),
+        &lbd::telemetry::Events::default(),
+        None,
+    );
     let pool = pool.expect("a pool without TLS");
     pool.begin();
     pool

@@ -39,7 +39,7 @@ use crate::{
         server::{Arrival, while_wanted},
         site::Site,
     },
-    net::{Buffer, ClientIdentity, Deadline, Farewell, LAST_CHANCE, Stream, Timer, linger},
+    net::{Buffer, ClientIdentity, Deadline, Farewell, LAST_CHANCE, Place, Stream, Timer, linger},
     telemetry::Seldom,
     upstream::Tunnel,
 };
@@ -83,6 +83,8 @@ pub(in super::super) struct H2Client {
     pub(in super::super) identity: Option<Box<ClientIdentity>>,
     /// Whether its listener has one connection too many with it, and whether it was asked for anything.
     pub(in super::super) is_crowded: bool,
+    /// A part of the connection's place at its listener.
+    pub(in super::super) place: Place,
     pub(in super::super) was_asked: Cell<bool>,
     /// Streams that are open, and since when there are none.
     pub(in super::super) open: Cell<usize>,
@@ -267,6 +269,9 @@ impl Life<'_> {
 
     fn accept(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
         let client = &self.client;
+        if client.open.get() == 0 {
+            client.place.stats().own().woken.add(1);
+        }
         client.open.set(client.open.get() + 1);
         client.was_asked.set(true);
         // A request is served by what is configured when it begins; by what was, if the listener is gone since.
@@ -389,7 +394,8 @@ impl OpenStream {
         if let Some(switched) = client.switched {
             let body = client.output.into_inner().body?;
             let side = (StreamSide::new(client.input, body), Buffer::default());
-            return Some(switched.tunnel(side, &context.shared, None));
+            let place = Some(site.gate.part());
+            return Some(switched.tunnel(side, &context.shared, place));
         }
         if after == After::Reset {
             output.reset(Reason::INTERNAL_ERROR);
@@ -414,6 +420,7 @@ impl Drop for OpenStream {
             earn(&self.seen.resets_earned);
         }
         if open.get() == 0 {
+            self.client.place.stats().own().slept.add(1);
             self.client.idle_since.set(Instant::now());
         }
     }

@@ -8,6 +8,7 @@ mod marks;
 mod verdict;
 
 use std::{
+    ops::{Deref, DerefMut},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -42,6 +43,46 @@ struct Record {
     is_spared: bool,
     /// Since when it is back.
     back_since: Option<Instant>,
+    /// How often it has gone out, and how long it was out before it came back.
+    outs: u64,
+    was_out: Duration,
+}
+
+/// A record that is being changed: what the change means for how long the peer is out is noted behind it.
+struct Amending<'h> {
+    record: MutexGuard<'h, Record>,
+    before: Option<Instant>,
+    now: Instant,
+}
+
+impl Deref for Amending<'_> {
+    type Target = Record;
+
+    fn deref(&self) -> &Record {
+        &self.record
+    }
+}
+
+impl DerefMut for Amending<'_> {
+    fn deref_mut(&mut self) -> &mut Record {
+        &mut self.record
+    }
+}
+
+impl Drop for Amending<'_> {
+    fn drop(&mut self) {
+        let after = self.record.out_since();
+        if after == self.before {
+            return;
+        }
+        if let Some(since) = self.before {
+            let until = after.unwrap_or(self.now);
+            self.record.was_out += until.saturating_duration_since(since);
+        }
+        if after.is_some() && self.before.is_none() {
+            self.record.outs += 1;
+        }
+    }
 }
 
 /// Whether a request may be sent to a peer.
@@ -153,7 +194,7 @@ impl Health {
         if !was_probe {
             return None;
         }
-        let mut record = self.record();
+        let mut record = self.amend(now);
         let Standing::Probing { since } = record.marks.standing else {
             return None;
         };
@@ -176,7 +217,7 @@ impl Health {
             return None;
         }
         let lasting = limit.fail_timeout;
-        let record = &mut *self.record();
+        let record = &mut *self.amend(now);
         self.suspect.store(true, Ordering::Relaxed);
         match (&record.verdict, record.marks.standing) {
             (_, Standing::Probing { since }) if was_probe => {
@@ -227,7 +268,7 @@ impl Health {
         patience: Patience,
         forgives: bool,
     ) -> Option<Judged> {
-        let record = &mut *self.record();
+        let record = &mut *self.amend(now);
         if forgives {
             record.verdict.forgive(patience);
         }
@@ -264,8 +305,8 @@ impl Health {
     /// A configuration begins, under which the peer is checked, with that patience, or is not, and which may be the first
     /// for it. What requests said is forgotten, or the next check decides about it: that is how a reload says "that
     /// server is mended". Says whether that check should come at once.
-    pub(super) fn begin(&self, checked: Option<Patience>, is_new: bool) -> bool {
-        let record = &mut *self.record();
+    pub(super) fn begin(&self, now: Instant, checked: Option<Patience>, is_new: bool) -> bool {
+        let record = &mut *self.amend(now);
         record.marks = Marks::default();
         self.suspect.store(true, Ordering::Relaxed);
         let Some(patience) = checked else {
@@ -285,8 +326,8 @@ impl Health {
 
     /// An operator says that the peer is mended: what requests said is forgotten; if it `was_down`, what checks said
     /// before, too.
-    pub(super) fn forgive(&self, was_down: bool) {
-        let record = &mut *self.record();
+    pub(super) fn forgive(&self, now: Instant, was_down: bool) {
+        let record = &mut *self.amend(now);
         record.marks = Marks::default();
         let is_by_requests = record.verdict.is_by_requests();
         let is_checked = !matches!(record.verdict, Verdict::None);
@@ -305,6 +346,14 @@ impl Health {
     /// Since when it is out by what it did.
     pub(super) fn out_since(&self) -> Option<Instant> {
         self.record().out_since()
+    }
+
+    /// How often it has gone out, and how long it has been out, now included.
+    pub(super) fn outs(&self, now: Instant) -> (u64, Duration) {
+        let record = self.record();
+        let since = record.out_since();
+        let going_on = since.map(|since| now.saturating_duration_since(since));
+        (record.outs, record.was_out + going_on.unwrap_or_default())
     }
 
     /// Has it be used although it is out, or not.
@@ -337,6 +386,15 @@ impl Health {
                 1.0 => Condition::Good,
                 warmth => Condition::WarmingUp { warmth },
             },
+        }
+    }
+
+    fn amend(&self, now: Instant) -> Amending<'_> {
+        let record = self.record();
+        Amending {
+            before: record.out_since(),
+            record,
+            now,
         }
     }
 

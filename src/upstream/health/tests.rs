@@ -141,7 +141,7 @@ fn max_fails_zero_never_takes_it_out() {
 fn clearing_admits_at_once() {
     let (health, now) = (Health::default(), Instant::now());
     take_out(&health, now);
-    health.forgive(false);
+    health.forgive(now, false);
     assert_eq!(admission(&health, now), WARM);
 }
 
@@ -150,7 +150,7 @@ const PATIENCE: Patience = Patience { rise: 2, fall: 3 };
 /// A peer that is checked, and has been found good.
 fn checked(now: Instant) -> Health {
     let health = Health::default();
-    health.begin(Some(PATIENCE), true);
+    health.begin(now, Some(PATIENCE), true);
     assert_eq!(admission(&health, now), Admission::Unchecked);
     assert_eq!(
         health.checked(now, Ok(()), PATIENCE, false),
@@ -187,7 +187,7 @@ fn a_reload_keeps_what_checks_found_and_has_what_requests_found_looked_at_again(
     for _ in 0..PATIENCE.fall {
         health.checked(now, Err("answered 503"), PATIENCE, false);
     }
-    health.begin(Some(PATIENCE), false);
+    health.begin(now, Some(PATIENCE), false);
     assert!(matches!(
         health.condition(now, Duration::ZERO),
         Condition::Out { .. }
@@ -199,7 +199,7 @@ fn a_reload_keeps_what_checks_found_and_has_what_requests_found_looked_at_again(
     assert!(health.is_out_by_requests());
     let judged = health.checked(now, Ok(()), PATIENCE, true);
     assert!(matches!(judged, Some(Judged::CameBack { .. })));
-    health.begin(Some(PATIENCE), false);
+    health.begin(now, Some(PATIENCE), false);
     assert_eq!(health.condition(now, Duration::ZERO), Condition::Good);
 }
 
@@ -210,7 +210,7 @@ fn one_that_requests_take_out_while_a_reload_is_under_way_is_forgiven_by_the_nex
     for _ in 0..LIMIT.max_fails {
         health.failed(now, false, LIMIT, "closed");
     }
-    assert!(health.begin(Some(PATIENCE), false));
+    assert!(health.begin(now, Some(PATIENCE), false));
     let judged = health.checked(now, Ok(()), PATIENCE, false);
     assert!(matches!(judged, Some(Judged::CameBack { .. })));
 }
@@ -218,13 +218,13 @@ fn one_that_requests_take_out_while_a_reload_is_under_way_is_forgiven_by_the_nex
 #[test]
 fn one_that_served_well_is_good_when_checks_are_added_and_free_when_they_go() {
     let (health, now) = (Health::default(), Instant::now());
-    health.begin(None, true);
-    health.begin(Some(PATIENCE), false);
+    health.begin(now, None, true);
+    health.begin(now, Some(PATIENCE), false);
     assert_eq!(health.condition(now, Duration::ZERO), Condition::Good);
     for _ in 0..PATIENCE.fall {
         health.checked(now, Err("answered 503"), PATIENCE, false);
     }
-    health.begin(None, false);
+    health.begin(now, None, false);
     assert_eq!(health.condition(now, Duration::ZERO), Condition::Good);
 }
 

@@ -32,7 +32,15 @@ fn pool_config(body: &str) -> config::Pool {
 }
 
 fn pool(body: &str) -> Arc<Pool> {
-    let pool = Arc::new(Pool::new(pool_config(body), &Resolver::default(), None).unwrap());
+    let pool = Arc::new(
+        Pool::new(
+            pool_config(body),
+            &Resolver::default(),
+            &Events::default(),
+            None,
+        )
+        .unwrap(),
+    );
     pool.begin();
     pool
 }
@@ -186,7 +194,15 @@ fn a_reload_keeps_peers_and_forgets_their_failures() {
     let now = Instant::now();
     fail_once(&old, now, 2);
     let in_flight = pick(&old, now, &[]).unwrap();
-    let new = Arc::new(Pool::new(pool_config(body), &Resolver::default(), Some(&old)).unwrap());
+    let new = Arc::new(
+        Pool::new(
+            pool_config(body),
+            &Resolver::default(),
+            &Events::default(),
+            Some(&old),
+        )
+        .unwrap(),
+    );
     new.begin();
     assert!([0; 2].map(|_| port(&new, now)).contains(&2));
     let same = (0..2)
@@ -214,7 +230,7 @@ fn a_pool_follows_a_name_and_keeps_what_it_knows_of_peers_that_stay() {
     };
     resolve(&["10.0.0.1:80"]);
     let config = pool_config("servers = [\"app.internal:80\"]");
-    let pool = Arc::new(Pool::new(config, &resolver, None).unwrap());
+    let pool = Arc::new(Pool::new(config, &resolver, &Events::default(), None).unwrap());
     let now = Instant::now();
     let in_flight = pick(&pool, now, &[]).unwrap();
     assert_eq!(&**in_flight.peer().label(), "app.internal:80[10.0.0.1]");

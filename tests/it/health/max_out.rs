@@ -169,7 +169,12 @@ fn hundred(max_out: &str) -> Pool {
         Ok(loaded) => loaded,
         Err(report) => panic!("{report}"),
     };
-    let pool = Pool::new(loaded.config.pools[0].clone(), &Resolver::default(), None);
+    let pool = Pool::new(
+        loaded.config.pools[0].clone(),
+        &Resolver::default(),
+        &lbd::telemetry::Events::default(),
+        None,
+    );
     let pool = pool.expect("a pool without TLS");
     pool.begin();
     pool

@@ -78,7 +78,7 @@ impl Proxy {
 
     /// What operators are told of the only pool.
     pub(crate) fn pool(&self) -> PoolStatus {
-        self.0.status().remove(0)
+        self.0.status().pools.remove(0)
     }
 
     /// What they are told of its server at `addr`.
