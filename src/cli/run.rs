@@ -42,7 +42,7 @@ fn serve(file: &Path, config: Config) -> Result<(), Box<dyn std::error::Error>> 
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let control = Control::open(&config.control)?;
+        let control = Control::open(&config)?;
         let server = Arc::new(Server::start(config.clone()).await?);
         let _pid_file = PidFile::write(config.pid.clone())?;
         let reloader = Arc::new(Reloader::new(file, config, Arc::clone(&server), log));

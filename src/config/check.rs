@@ -54,7 +54,9 @@ fn check_addresses(config: &Config, faults: &Faults) {
         let streams = streams.filter(move |stream| stream.protocol == protocol);
         streams.flat_map(|stream| &stream.bind)
     };
-    check_bound(of_listeners.chain(of_streams(StreamProtocol::Tcp)), faults);
+    let of_admin = config.admin.iter().map(|admin| &admin.bind);
+    let of_tcp = of_streams(StreamProtocol::Tcp);
+    check_bound(of_listeners.chain(of_tcp).chain(of_admin), faults);
     check_bound(of_streams(StreamProtocol::Udp), faults);
 }
 

@@ -161,7 +161,7 @@ pub(super) fn read_bind(section: &Section<'_>, what: &str, example: &str) -> Vec
         .collect()
 }
 
-fn parse_bind(value: &Value<'_>, text: At<String>) -> Option<At<SocketAddr>> {
+pub(super) fn parse_bind(value: &Value<'_>, text: At<String>) -> Option<At<SocketAddr>> {
     match text.parse() {
         Ok(address) => Some(At::new(address, text.span)),
         Err(_) => {

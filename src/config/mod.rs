@@ -13,12 +13,15 @@ mod units;
 
 // One kind of table each.
 mod action;
+mod admin;
 mod balance;
 mod certificate;
+mod expose;
 mod headers;
 mod health;
 mod listener;
 mod log;
+mod notify;
 mod pool;
 mod proxies;
 mod retry;
@@ -40,13 +43,16 @@ use self::reader::{Faults, Section};
 pub use self::units::parse_duration;
 pub use self::{
     action::{Action, Forward},
+    admin::{Admin, Secret},
     balance::Balance,
     certificate::{Authorities, Certificate, crypto},
     diagnostic::{Diagnostic, Report, Severity},
+    expose::{Expose, ExposePlace},
     headers::HeaderEdits,
     health::{Check, HealthCheck, HttpCheck},
     listener::{ClientTimeouts, Listener},
     log::{AccessFormat, AccessTarget, Log},
+    notify::{EVENTS, Notify, Webhook, WebhookFormat},
     pool::{HostSent, Keepalive, PeerProtocol, PeerTimeouts, Pool, Queue, TimeoutOverrides},
     proxies::TrustedProxies,
     retry::{Retry, RetryOn, RetryOverrides},
@@ -79,6 +85,10 @@ pub struct Config {
     pub close_spread: Option<Duration>,
     /// The table `[log]`.
     pub log: Log,
+    /// The table `[admin]`.
+    pub admin: Option<Admin>,
+    /// The table `[notify]`.
+    pub notify: Option<Notify>,
     /// The tables `[[listeners]]`, in the file's order.
     pub listeners: Vec<Listener>,
     /// The tables `[[streams]]`, in the file's order.
@@ -244,6 +254,8 @@ fn read(section: Section<'_>, source: &SourceFile) -> Config {
             .get("log")
             .and_then(|v| Log::read(&v))
             .unwrap_or_default(),
+        admin: section.get("admin").and_then(|v| Admin::read(&v)),
+        notify: section.get("notify").and_then(|v| Notify::read(&v)),
         listeners,
         streams: entries("streams").iter().filter_map(Stream::read).collect(),
         routes: entries("routes")
@@ -252,7 +264,7 @@ fn read(section: Section<'_>, source: &SourceFile) -> Config {
             .collect(),
         pools: read_pools(&section),
     };
-    for key in ["admin", "notify", "vrrp", "discovery"] {
+    for key in ["vrrp", "discovery"] {
         section.not_yet(key);
     }
     section.finish();

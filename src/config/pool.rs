@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     balance::Balance,
+    expose::Expose,
     health::HealthCheck,
     reader::{Section, Value},
     retry::{Retry, RetryOverrides},
@@ -44,6 +45,8 @@ pub struct Pool {
     pub max_out: Option<u32>,
     /// Where requests wait while all servers have as many as they may.
     pub queue: Option<Queue>,
+    /// Whether clients are told which server has answered.
+    pub expose: Option<Expose>,
 }
 
 /// Where requests wait for a server (nginx Plus `queue`).
@@ -176,6 +179,9 @@ impl Pool {
             health: section.get("health").and_then(|v| HealthCheck::read(&v)),
             max_out: section.get("max_out").and_then(|v| v.percent()),
             queue: section.get("queue").and_then(|v| Queue::read(&v)),
+            expose: section
+                .get("expose_upstream")
+                .and_then(|v| Expose::read(&v)),
             keys: section.keys(),
             name,
         };

@@ -22,6 +22,11 @@ impl TrustedProxies {
 }
 
 /// `proxy_protocol` and `trusted_proxies`. A header that anybody may write is worth nothing.
+/// The networks that `value` lists.
+pub(super) fn read_list(value: &Value<'_>) -> TrustedProxies {
+    TrustedProxies(read_networks(value))
+}
+
 pub(super) fn read_proxies(section: &Section<'_>) -> (bool, TrustedProxies) {
     let trusted = section.get("trusted_proxies");
     let names_anybody = trusted.is_some();

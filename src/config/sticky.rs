@@ -155,7 +155,7 @@ impl StickyLearn {
 }
 
 /// RFC 6265 section 4.1.1: a cookie's name is a token.
-fn read_name(value: &Value<'_>) -> Option<String> {
+pub(super) fn read_name(value: &Value<'_>) -> Option<String> {
     let name = value.string()?;
     let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if name.is_empty() || !name.bytes().all(is_token) {

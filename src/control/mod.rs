@@ -3,7 +3,10 @@
 //! All of it runs on the control thread. Whatever arrives becomes one of a few `Request`s, so that
 //! `kill -HUP`, `lbd reload` and `lbd -s reload` cannot come to differ.
 
+mod admin;
 mod api;
+mod metrics;
+mod page;
 mod signals;
 mod socket;
 mod systemd;
@@ -17,7 +20,7 @@ pub use self::{
     api::{Ask, Change, Reply},
     socket::{ask, candidates},
 };
-use self::{signals::Signals, socket::BoundSocket};
+use self::{admin::BoundAdmin, signals::Signals, socket::BoundSocket};
 use crate::{
     config,
     server::{Reloader, Server},
@@ -40,17 +43,19 @@ enum Request {
 pub struct Control {
     signals: Signals,
     socket: Option<BoundSocket>,
+    admin: Option<BoundAdmin>,
 }
 
 impl Control {
-    /// Takes over the process's signals and binds the control socket that `config` describes. Needs a
-    /// tokio runtime.
+    /// Takes over the process's signals and binds the control socket and the admin port that `config` describes. Needs
+    /// a tokio runtime.
     ///
     /// # Errors
-    /// Signals cannot be had, the socket cannot be bound, or another lbd answers on it.
-    pub fn open(config: &config::Control) -> io::Result<Self> {
+    /// Signals cannot be had, the socket or the port cannot be bound, or another lbd answers on the socket.
+    pub fn open(config: &config::Config) -> io::Result<Self> {
         Ok(Self {
-            socket: BoundSocket::bind(config)?,
+            socket: BoundSocket::bind(&config.control)?,
+            admin: BoundAdmin::bind(config.admin.as_ref())?,
             signals: Signals::new()?,
         })
     }
@@ -58,17 +63,18 @@ impl Control {
     /// Steers `server` until it has ended.
     ///
     /// # Errors
-    /// The socket cannot be served.
+    /// The socket or the port cannot be served.
     pub async fn run(self, server: Arc<Server>, reloader: Arc<Reloader>) -> io::Result<()> {
         let Self {
             mut signals,
             socket,
+            admin,
         } = self;
         let (requests, mut requested) = mpsc::unbounded_channel();
-        let _served = match socket {
-            Some(socket) => Some(socket.serve(Arc::clone(&reloader), requests)?),
-            None => None,
-        };
+        let admin = admin.map(|admin| admin.serve(&reloader, requests.clone()));
+        let _admin = admin.transpose()?;
+        let socket = socket.map(|socket| socket.serve(Arc::clone(&reloader), requests));
+        let _socket = socket.transpose()?;
         let watchdog = tokio::spawn(systemd::feed_watchdog(Arc::clone(&server)));
         systemd::ready();
         let ending = loop {

@@ -247,8 +247,5 @@ async fn exchange(path: &Path, ask: &Ask) -> io::Result<Reply> {
         .map_err(io::Error::other)?
         .to_bytes();
     connection.abort();
-    Ok(Reply {
-        status,
-        text: String::from_utf8_lossy(&body).into_owned(),
-    })
+    Ok(Reply::new(status, String::from_utf8_lossy(&body)))
 }

@@ -46,7 +46,7 @@ use crate::{
     http::{Question, explain},
     net::{BindError, bind, bind_datagrams},
     telemetry::{AccessLog, AccessSink, EventKind, Events, Severity, Troubles, expect_workers},
-    upstream::{Checks, Resolver},
+    upstream::{Checks, Resolver, ServerStatus},
 };
 
 /// What would become of a request if `config` were served, by a lbd that knows nothing yet of its servers. Looks their
@@ -293,6 +293,15 @@ impl Server {
     /// There is no such pool or server.
     pub fn order(&self, wish: &Wish) -> Result<Ordered, OrderError> {
         self.orders.give(wish)
+    }
+
+    /// What is to be told of the servers of `pool` that `server` stands for.
+    ///
+    /// # Errors
+    /// There is no such pool or server.
+    fn servers(&self, pool: &str, server: &str) -> Result<Vec<ServerStatus>, OrderError> {
+        let pool = self.orders.pool(pool)?;
+        Ok(pool.status_of(server, Instant::now())?)
     }
 
     /// What would become of a request now, under `config`, which is what is served.

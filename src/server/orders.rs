@@ -288,7 +288,7 @@ impl Orders {
         });
     }
 
-    fn pool(&self, name: &str) -> Result<Arc<Pool>, OrderError> {
+    pub(super) fn pool(&self, name: &str) -> Result<Arc<Pool>, OrderError> {
         let snapshot = self.snapshot.load();
         let found = snapshot.pools().find(|pool| pool.name() == name);
         found.cloned().ok_or_else(|| {

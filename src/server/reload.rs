@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -15,6 +16,7 @@ use crate::{
     config::{self, Certificate, Config, Report, SourceFile},
     http::Question,
     telemetry::{EventKind, EventLog, Events, Severity},
+    upstream::ServerStatus,
 };
 
 /// Loads the file again and has the server follow it.
@@ -127,6 +129,7 @@ impl Reloader {
             ("control", loaded.config.control != current.control),
             ("pid", loaded.config.pid != current.pid),
             ("state_file", loaded.config.state_file != current.state_file),
+            ("admin.bind", admin_bind(&loaded.config) != admin_bind(&current)),
         ] {
             if differs {
                 tracing::warn!("a new `{key}` takes effect at the next start");
@@ -152,6 +155,14 @@ impl Reloader {
     /// There is no such pool or server.
     pub fn order(&self, wish: &Wish) -> Result<Ordered, OrderError> {
         self.server.order(wish)
+    }
+
+    /// What is to be told of the servers of `pool` that `server` stands for.
+    ///
+    /// # Errors
+    /// There is no such pool or server.
+    pub fn servers(&self, pool: &str, server: &str) -> Result<Vec<ServerStatus>, OrderError> {
+        self.server.servers(pool, server)
     }
 
     /// What would become of a request now.
@@ -193,6 +204,10 @@ impl Reloader {
     pub fn shutdown_timeout(&self) -> std::time::Duration {
         self.current.load().shutdown_timeout
     }
+}
+
+fn admin_bind(config: &Config) -> Option<SocketAddr> {
+    config.admin.as_ref().map(|admin| admin.bind.value)
 }
 
 /// A certificate that expired while it was in use refuses nothing: other changes may be urgent.

@@ -9,7 +9,7 @@ use super::{
     duty::{Duty, Order},
     member::Member,
     peer::Peer,
-    peer_set::PeerSet,
+    peer_set::{PeerSet, Place},
     pool::Pool,
     status::ServerStatus,
 };
@@ -40,14 +40,8 @@ impl Pool {
         now: Instant,
     ) -> Result<(Vec<ServerStatus>, Order), NoSuchServer> {
         let set = self.set.load();
-        let meant: Vec<_> = set.places().filter(|(_, m)| is_called(m, server)).collect();
-        let Some((_, first)) = meant.first() else {
-            return Err(NoSuchServer {
-                pool: self.name().to_owned(),
-                server: server.to_owned(),
-                known: set.labels().into_iter().map(str::to_owned).collect(),
-            });
-        };
+        let meant = self.meant(&set, server)?;
+        let (_, first) = &meant[0];
         let order = Order {
             server: name_of(first, server),
             ..order
@@ -68,6 +62,36 @@ impl Pool {
             ServerStatus::new(member, &set, PeerSet::is_backup(place), now)
         };
         Ok((meant.into_iter().map(status).collect(), order))
+    }
+
+    /// What is to be told of those that `server` stands for.
+    ///
+    /// # Errors
+    /// There is no such server.
+    pub fn status_of(&self, server: &str, now: Instant) -> Result<Vec<ServerStatus>, NoSuchServer> {
+        let set = self.set.load();
+        let meant = self.meant(&set, server)?.into_iter();
+        let status = meant.map(|(place, member)| {
+            ServerStatus::new(member, &set, PeerSet::is_backup(place), now)
+        });
+        Ok(status.collect())
+    }
+
+    /// Those in `set` that an operator means who says `server`: at least one.
+    fn meant<'s>(
+        &self,
+        set: &'s PeerSet,
+        server: &str,
+    ) -> Result<Vec<(Place, &'s Member)>, NoSuchServer> {
+        let meant: Vec<_> = set.places().filter(|(_, m)| is_called(m, server)).collect();
+        if meant.is_empty() {
+            return Err(NoSuchServer {
+                pool: self.name().to_owned(),
+                server: server.to_owned(),
+                known: set.labels().into_iter().map(str::to_owned).collect(),
+            });
+        }
+        Ok(meant)
     }
 
     /// The time of `order` has passed, if it still stands: its server goes down, and what is left there ends. Says whether
