@@ -73,7 +73,11 @@ fn to_plain(open: &str) -> String {
             .find_map(|mark| Some((mark, line.strip_prefix(mark)?.split_once(' ')?)));
         match described {
             Some((mark, (name, rest))) => {
-                let suffix = if counters.contains(name) { "_total" } else { "" };
+                let suffix = if counters.contains(name) {
+                    "_total"
+                } else {
+                    ""
+                };
                 plain.push_str(&format!("{mark}{name}{suffix} {rest}\n"));
             }
             None if line.starts_with("# ") => {}
@@ -192,7 +196,11 @@ impl Writer<'_> {
 
 fn process(writer: &mut Writer<'_>, status: &Status) -> fmt::Result {
     let version = [([("version", status.version.as_str())], 1.0)];
-    writer.gauges("lbd_build_info", "The version that runs", version.into_iter())?;
+    writer.gauges(
+        "lbd_build_info",
+        "The version that runs",
+        version.into_iter(),
+    )?;
     let started = status.started_at.as_second() as f64;
     writer.gauge(
         "lbd_start_time_seconds",
@@ -223,7 +231,11 @@ fn process(writer: &mut Writer<'_>, status: &Status) -> fmt::Result {
         ([("result", "success")], status.reloads.good as f64),
         ([("result", "failure")], status.reloads.failed as f64),
     ];
-    writer.counters("lbd_reloads", "Reloads by their result", reloads.into_iter())?;
+    writer.counters(
+        "lbd_reloads",
+        "Reloads by their result",
+        reloads.into_iter(),
+    )?;
     let indices: Vec<_> = (0..status.workers.len()).map(|i| i.to_string()).collect();
     let workers = || indices.iter().zip(&status.workers);
     writer.counters(
@@ -257,13 +269,21 @@ fn listeners(writer: &mut Writer<'_>, all: &[ListenerStatus]) -> fmt::Result {
         samples.map(move |(name, own)| ([("listener", name.as_str())], count(own) as f64))
     };
     let gauges: [(&str, &str, Count); 3] = [
-        ("lbd_listener_connections", "Connections that are open", |l| l.connections),
+        (
+            "lbd_listener_connections",
+            "Connections that are open",
+            |l| l.connections,
+        ),
         (
             "lbd_listener_connections_idle",
             "Connections that wait for a next request",
             |l| l.idle,
         ),
-        ("lbd_listener_tunnels", "Tunnels and streams that are open", |l| l.tunnels),
+        (
+            "lbd_listener_tunnels",
+            "Tunnels and streams that are open",
+            |l| l.tunnels,
+        ),
     ];
     for (name, help, count) in gauges {
         writer.gauges(name, help, each(count))?;
@@ -289,7 +309,11 @@ fn listeners(writer: &mut Writer<'_>, all: &[ListenerStatus]) -> fmt::Result {
             "Bytes of bodies and tunnels from clients",
             |l| l.received_bytes,
         ),
-        ("lbd_listener_tls_failures", "TLS handshakes that failed", |l| l.tls_failures),
+        (
+            "lbd_listener_tls_failures",
+            "TLS handshakes that failed",
+            |l| l.tls_failures,
+        ),
         (
             "lbd_listener_proxy_header_failures",
             "Connections without the PROXY header that they must begin with",
@@ -310,7 +334,8 @@ fn listeners(writer: &mut Writer<'_>, all: &[ListenerStatus]) -> fmt::Result {
     writer.histograms(
         "lbd_listener_request_duration",
         "From the first byte of a request to the last of its answer",
-        all.iter().map(|own| ([("listener", own.name.as_str())], &own.latency)),
+        all.iter()
+            .map(|own| ([("listener", own.name.as_str())], &own.latency)),
     )
 }
 
@@ -323,24 +348,38 @@ fn routes(writer: &mut Writer<'_>, all: &[RouteStatus]) -> fmt::Result {
             codes.map(|(code, n)| ([("route", own.route.as_str()), ("code", code)], n as f64))
         }),
     )?;
-    let sent = all.iter().map(|own| ([("route", own.route.as_str())], own.sent_bytes as f64));
+    let sent = all
+        .iter()
+        .map(|own| ([("route", own.route.as_str())], own.sent_bytes as f64));
     writer.counters("lbd_route_sent_bytes", "Bytes of bodies to clients", sent)?;
     writer.histograms(
         "lbd_route_request_duration",
         "From the first byte of a request to the last of its answer",
-        all.iter().map(|own| ([("route", own.route.as_str())], &own.latency)),
+        all.iter()
+            .map(|own| ([("route", own.route.as_str())], &own.latency)),
     )
 }
 
 fn pools(writer: &mut Writer<'_>, all: &[PoolStatus]) -> fmt::Result {
     type Count = fn(&PoolStatus) -> u64;
     let each = |count: Count| {
-        all.iter().map(move |own| ([("pool", own.name.as_str())], count(own) as f64))
+        all.iter()
+            .map(move |own| ([("pool", own.name.as_str())], count(own) as f64))
     };
     let counters: [(&str, &str, Count); 3] = [
-        ("lbd_pool_requests", "Requests, and connections of streams, for it", |p| p.requests),
-        ("lbd_pool_retries", "Tries beyond the first of each", |p| p.retries),
-        ("lbd_pool_dark_requests", "Requests that found nobody alive", |p| p.dark),
+        (
+            "lbd_pool_requests",
+            "Requests, and connections of streams, for it",
+            |p| p.requests,
+        ),
+        ("lbd_pool_retries", "Tries beyond the first of each", |p| {
+            p.retries
+        }),
+        (
+            "lbd_pool_dark_requests",
+            "Requests that found nobody alive",
+            |p| p.dark,
+        ),
     ];
     for (name, help, count) in counters {
         writer.counters(name, help, each(count))?;
@@ -351,8 +390,12 @@ fn pools(writer: &mut Writer<'_>, all: &[PoolStatus]) -> fmt::Result {
             "Requests that wait for a server to have room",
             |p| p.waiting as u64,
         ),
-        ("lbd_pool_servers", "Its servers", |p| p.servers.len() as u64),
-        ("lbd_pool_live_servers", "Those that may be used", |p| p.live as u64),
+        ("lbd_pool_servers", "Its servers", |p| {
+            p.servers.len() as u64
+        }),
+        ("lbd_pool_live_servers", "Those that may be used", |p| {
+            p.live as u64
+        }),
     ];
     for (name, help, count) in gauges {
         writer.gauges(name, help, each(count))?;
@@ -362,22 +405,35 @@ fn pools(writer: &mut Writer<'_>, all: &[PoolStatus]) -> fmt::Result {
 
 /// The labels of a server.
 fn of_server<'s>(pool: &'s PoolStatus, server: &'s ServerStatus) -> Labels<'s, 2> {
-    [("pool", pool.name.as_str()), ("server", server.server.as_str())]
+    [
+        ("pool", pool.name.as_str()),
+        ("server", server.server.as_str()),
+    ]
 }
 
 fn servers(writer: &mut Writer<'_>, pools: &[PoolStatus]) -> fmt::Result {
     type Count = fn(&ServerStatus) -> f64;
-    let all = || pools.iter().flat_map(|pool| pool.servers.iter().map(move |own| (pool, own)));
+    let all = || {
+        pools
+            .iter()
+            .flat_map(|pool| pool.servers.iter().map(move |own| (pool, own)))
+    };
     let each = |count: Count| all().map(move |(pool, own)| (of_server(pool, own), count(own)));
     let gauges: [(&str, &str, Count); 5] = [
-        ("lbd_server_up", "Whether it may be used", |s| f64::from(u8::from(s.live))),
-        ("lbd_server_weight", "Its share of the requests", |s| f64::from(s.weight)),
+        ("lbd_server_up", "Whether it may be used", |s| {
+            f64::from(u8::from(s.live))
+        }),
+        ("lbd_server_weight", "Its share of the requests", |s| {
+            f64::from(s.weight)
+        }),
         (
             "lbd_server_requests_in_flight",
             "Requests and tunnels that it works on",
             |s| f64::from(s.in_flight),
         ),
-        ("lbd_server_tunnels", "Of these, tunnels", |s| f64::from(s.tunnels)),
+        ("lbd_server_tunnels", "Of these, tunnels", |s| {
+            f64::from(s.tunnels)
+        }),
         (
             "lbd_server_connections_idle",
             "Connections that are kept for the next request",
@@ -403,8 +459,12 @@ fn servers(writer: &mut Writer<'_>, pools: &[PoolStatus]) -> fmt::Result {
             "Bytes of bodies and tunnels from it",
             |s| s.received_bytes as f64,
         ),
-        ("lbd_server_outs", "How often it was taken out", |s| s.outs as f64),
-        ("lbd_server_out_seconds", "How long it has been out", |s| s.out_seconds_total),
+        ("lbd_server_outs", "How often it was taken out", |s| {
+            s.outs as f64
+        }),
+        ("lbd_server_out_seconds", "How long it has been out", |s| {
+            s.out_seconds_total
+        }),
     ];
     for (name, help, count) in counters {
         writer.counters(name, help, each(count))?;
@@ -451,8 +511,12 @@ mod tests {
 
     #[test]
     fn a_scraper_gets_what_it_can_read() {
-        let prometheus = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5";
-        assert_eq!(Exposition::accepted_by(Some(prometheus)), Exposition::OpenMetrics);
+        let prometheus =
+            "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5";
+        assert_eq!(
+            Exposition::accepted_by(Some(prometheus)),
+            Exposition::OpenMetrics
+        );
         assert_eq!(Exposition::accepted_by(Some("*/*")), Exposition::Plain);
         assert_eq!(Exposition::accepted_by(None), Exposition::Plain);
     }

@@ -16,11 +16,11 @@ use std::{io, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
+use self::{admin::BoundAdmin, signals::Signals, socket::BoundSocket};
 pub use self::{
     api::{Ask, Change, Reply},
     socket::{ask, candidates},
 };
-use self::{admin::BoundAdmin, signals::Signals, socket::BoundSocket};
 use crate::{
     config,
     server::{Reloader, Server},

@@ -129,7 +129,10 @@ impl Reloader {
             ("control", loaded.config.control != current.control),
             ("pid", loaded.config.pid != current.pid),
             ("state_file", loaded.config.state_file != current.state_file),
-            ("admin.bind", admin_bind(&loaded.config) != admin_bind(&current)),
+            (
+                "admin.bind",
+                admin_bind(&loaded.config) != admin_bind(&current),
+            ),
         ] {
             if differs {
                 tracing::warn!("a new `{key}` takes effect at the next start");

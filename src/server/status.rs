@@ -11,7 +11,7 @@ use super::{
 use crate::{
     config::Certificate,
     net::Gate,
-    telemetry::{CodeTotals, Latency, RequestTotals},
+    telemetry::{CodeTotals, DurationClasses, Durations, Latency, RequestTotals},
     upstream::PoolStatus,
 };
 
@@ -77,7 +77,7 @@ pub struct ReloadTotals {
 }
 
 /// What all listeners and streams have come to.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Totals {
     /// Requests, and connections and sessions of streams.
     pub requests: u64,
@@ -89,6 +89,8 @@ pub struct Totals {
     pub idle: u64,
     /// Tunnels and streams.
     pub tunnels: u64,
+    /// How long requests took, those of streams left out.
+    pub durations: DurationClasses,
 }
 
 /// One worker's part.
@@ -208,7 +210,7 @@ impl Server {
         });
         let busy = stats.sum(|own| own.woken.get().wrapping_sub(own.slept.get()));
         let (connections, max_connections) = front.connections();
-        let is_http = matches!(front.protocol, "http" | "https");
+        let is_http = is_http(front.protocol);
         // Looked at one after the other: what moves between two looks must not make it less than none.
         let idle = connections.saturating_sub(busy).saturating_sub(tunnels);
         let addresses = self.addresses(front);
@@ -261,15 +263,30 @@ impl Front<'_> {
     }
 }
 
+fn is_http(protocol: &str) -> bool {
+    matches!(protocol, "http" | "https")
+}
+
+impl ListenerStatus {
+    fn is_http(&self) -> bool {
+        is_http(&self.protocol)
+    }
+}
+
 impl Totals {
     fn of(listeners: &[ListenerStatus]) -> Self {
         let sum = |count: fn(&ListenerStatus) -> u64| listeners.iter().map(count).sum();
+        let mut durations = Durations::default();
+        for listener in listeners.iter().filter(|listener| listener.is_http()) {
+            durations.add(&listener.latency.durations);
+        }
         Self {
             requests: sum(|listener| listener.requests.total()),
             accepted: sum(|listener| listener.accepted),
             connections: sum(|listener| listener.connections),
             idle: sum(|listener| listener.idle),
             tunnels: sum(|listener| listener.tunnels),
+            durations: (&durations).into(),
         }
     }
 }

@@ -89,6 +89,20 @@ impl Durations {
         durations
     }
 
+    /// Adds those of `others`.
+    pub fn add(&mut self, others: &Self) {
+        for (sum, class) in self.classes.iter_mut().zip(others.classes) {
+            *sum += class;
+        }
+        self.nanoseconds = self.nanoseconds.wrapping_add(others.nanoseconds);
+    }
+
+    /// How many fell into each class, and up to how many milliseconds each but the last reaches.
+    pub fn classes(&self) -> (Vec<u64>, Vec<f64>) {
+        let milliseconds = BOUNDS.iter().map(|bound| *bound as f64 / 1e6);
+        (self.classes.to_vec(), milliseconds.collect())
+    }
+
     /// How many there were.
     pub fn count(&self) -> u64 {
         self.classes.iter().sum()
@@ -126,7 +140,9 @@ impl Durations {
             slot.0 = bound;
         }
         for (index, held) in self.classes.iter().enumerate() {
-            let reach = BOUNDS.get(index).map_or(f64::INFINITY, |ns| *ns as f64 / 1e9);
+            let reach = BOUNDS
+                .get(index)
+                .map_or(f64::INFINITY, |ns| *ns as f64 / 1e9);
             // The bounds are the same numbers but for the last digit that a float has.
             let slot = METRIC_BOUNDS.partition_point(|bound| *bound < reach * 0.999);
             counted[slot].1 += held;

@@ -42,6 +42,6 @@ pub use self::{
     stats::{CLIENT_LEFT, Codes, FAILURES, ListenerStats, PoolStats, RequestStats, ServerStats},
     stripes::{Striped, Tally, become_worker, expect_workers},
     text::{write_ip, write_number},
-    totals::{CodeTotals, Latency, RequestTotals},
+    totals::{CodeTotals, DurationClasses, Latency, RequestTotals},
     troubles::Troubles,
 };

@@ -118,6 +118,22 @@ fn rounded(milliseconds: f64) -> f64 {
     (milliseconds * 1e3).round() / 1e3
 }
 
+/// How many took how long, so that whoever looks twice can tell what was in between.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct DurationClasses {
+    /// Up to how many milliseconds each class reaches.
+    pub bounds_ms: Vec<f64>,
+    /// How many fell into each class and no lower one; one more, for what took longer.
+    pub counts: Vec<u64>,
+}
+
+impl From<&Durations> for DurationClasses {
+    fn from(durations: &Durations) -> Self {
+        let (counts, bounds_ms) = durations.classes();
+        Self { bounds_ms, counts }
+    }
+}
+
 /// What clients have asked for, and what they got.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct RequestTotals {

@@ -71,9 +71,8 @@ impl Pool {
     pub fn status_of(&self, server: &str, now: Instant) -> Result<Vec<ServerStatus>, NoSuchServer> {
         let set = self.set.load();
         let meant = self.meant(&set, server)?.into_iter();
-        let status = meant.map(|(place, member)| {
-            ServerStatus::new(member, &set, PeerSet::is_backup(place), now)
-        });
+        let status = meant
+            .map(|(place, member)| ServerStatus::new(member, &set, PeerSet::is_backup(place), now));
         Ok(status.collect())
     }
 

@@ -193,7 +193,11 @@ mod tests {
             ("", 400),
         ] {
             let hosts = "hosts = [\"LB.company.com\"]";
-            assert_eq!(admit(hosts, "GET", "/", &[("host", host)]), status, "{host}");
+            assert_eq!(
+                admit(hosts, "GET", "/", &[("host", host)]),
+                status,
+                "{host}"
+            );
         }
         assert_eq!(admit("", "GET", "/", &[]), 400);
         let two = [LOCAL, ("host", "evil.example")];
@@ -206,7 +210,10 @@ mod tests {
             let all: Vec<_> = [LOCAL].iter().chain(fields).copied().collect();
             admit(keys, "POST", "/api/v1/reload", &all)
         };
-        assert_eq!(post("", &[("authorization", "Bearer 0123456789abcdef")]), 403);
+        assert_eq!(
+            post("", &[("authorization", "Bearer 0123456789abcdef")]),
+            403
+        );
         for (shown, status) in [
             ("Bearer 0123456789abcdef", 200),
             ("bearer 0123456789abcdef", 200),

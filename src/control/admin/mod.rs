@@ -60,7 +60,8 @@ impl BoundAdmin {
         };
         let bind = admin.bind.value;
         let explain = |error: io::Error| {
-            let reason = format!("admin: cannot listen on {bind}: {error}; change `bind` in [admin]");
+            let reason =
+                format!("admin: cannot listen on {bind}: {error}; change `bind` in [admin]");
             io::Error::new(error.kind(), reason)
         };
         let listener = TcpListener::bind(bind).map_err(explain)?;
@@ -155,6 +156,9 @@ async fn answer(api: &Api, request: HttpRequest<Incoming>) -> Response<Full<Byte
 fn complain_of_crowd() {
     static COMPLAINTS: Seldom = Seldom::new(Duration::from_secs(10));
     if let Some(others) = COMPLAINTS.due() {
-        tracing::warn!(others, "admin: {CONNECTIONS} connections are in use; more are closed");
+        tracing::warn!(
+            others,
+            "admin: {CONNECTIONS} connections are in use; more are closed"
+        );
     }
 }

@@ -15,11 +15,11 @@ use hyper::body::Incoming;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::mpsc;
 
+use self::{ask::LONGEST_DRAIN, resource::Resource};
 pub use self::{
     ask::{Ask, Change},
     reply::Reply,
 };
-use self::{ask::LONGEST_DRAIN, resource::Resource};
 use super::{Request, metrics::Exposition, page};
 use crate::{
     server::{ReloadError, Reloader, Status, Wish},
