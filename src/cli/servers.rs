@@ -51,13 +51,14 @@ pub(super) fn order(file: &Path, target: Target, duty: Duty, manner: Manner) -> 
         pool: target.pool.clone(),
         server: target.server,
         change: Change {
-            state: duty.name().to_owned(),
+            state: Some(duty.name().to_owned()),
             // Rounded up: less than a second is not none.
             deadline_seconds: manner
                 .deadline
                 .map(|deadline| deadline.as_millis().div_ceil(1000) as u64),
             close: manner.closes,
             by: std::env::var("SUDO_USER").ok(),
+            ..Change::default()
         },
     };
     let reply = match running.ask(&ask) {

@@ -57,7 +57,7 @@ pub use self::{
     proxies::TrustedProxies,
     retry::{Retry, RetryOn, RetryOverrides},
     route::{ErrorPage, HostMatch, PathMatch, Route},
-    server::{ServerAddress, ServerSpec},
+    server::{ServerAddress, ServerDefaults, ServerSpec},
     source::{At, Position, SourceFile},
     sticky::{LearnFrom, Sticky, StickyCookie, StickyLearn},
     stream::{ProxyVersion, SniRoute, Stream, StreamProtocol, StreamTarget, StreamTimeouts},

@@ -8,7 +8,7 @@ use super::{
     health::HealthCheck,
     reader::{Section, Value},
     retry::{Retry, RetryOverrides},
-    server::ServerSpec,
+    server::{ServerDefaults, ServerSpec},
     source::At,
     sticky::Sticky,
     tls::PeerTls,
@@ -23,6 +23,8 @@ pub struct Pool {
     pub keys: Vec<At<String>>,
     /// Its servers, in the file's order.
     pub servers: Vec<ServerSpec>,
+    /// What holds for servers that operators add.
+    pub server_defaults: ServerDefaults,
     /// How a server is chosen.
     pub balance: Balance,
     /// When another server is tried.
@@ -150,10 +152,12 @@ impl Pool {
     pub(super) fn read(name: At<String>, value: &Value<'_>) -> Option<Self> {
         let section = value.section(format!("[pools.{}]", *name))?;
         let (protocol, tls) = read_protocol(&section);
+        let (servers, server_defaults) = ServerSpec::read_all(&section);
         let pool = Self {
             protocol,
             tls,
-            servers: ServerSpec::read_all(&section),
+            servers,
+            server_defaults,
             balance: Balance::read(&section),
             retry: Retry::default().with(
                 &section

@@ -1,6 +1,6 @@
 //! The members of a pool: `"10.0.0.1:8101"` or a table with an address and nginx's `server` parameters.
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 use super::{
     reader::{Section, Value},
@@ -52,33 +52,70 @@ impl fmt::Display for ServerAddress {
     }
 }
 
+impl FromStr for ServerAddress {
+    type Err = String;
+
+    /// Reads it as the file has it; the error says how to write it.
+    fn from_str(text: &str) -> Result<Self, String> {
+        parse_address(text)
+    }
+}
+
 /// What a pool says for those of its servers that do not say it themselves. nginx's defaults.
-struct Defaults {
+#[derive(Clone, Copy, Debug)]
+pub struct ServerDefaults {
     max_fails: u32,
     fail_timeout: Duration,
     slow_start: Duration,
     said: bool,
 }
 
-impl ServerSpec {
-    pub(super) fn read_all(section: &Section<'_>) -> Vec<Self> {
+impl ServerDefaults {
+    fn read(section: &Section<'_>) -> Self {
         let max_fails = section
             .get("max_fails")
             .and_then(|v| v.integer(0..=1_000_000));
         let fail_timeout = section.get("fail_timeout").and_then(|v| v.timeout());
         let slow_start = section.get("slow_start").and_then(|v| v.duration());
-        let defaults = Defaults {
+        Self {
             slow_start: slow_start.unwrap_or_default(),
             said: max_fails.is_some() || fail_timeout.is_some(),
             max_fails: max_fails.map_or(1, |n| n.value),
             fail_timeout: fail_timeout.unwrap_or(Duration::from_secs(10)),
-        };
+        }
+    }
+
+    /// A server of which nothing is said but where it is.
+    pub fn server(&self, address: ServerAddress) -> ServerSpec {
+        self.at(At::new(address, 0..0))
+    }
+
+    fn at(&self, address: At<ServerAddress>) -> ServerSpec {
+        ServerSpec {
+            address,
+            weight: 1,
+            max_fails: self.max_fails,
+            fail_timeout: self.fail_timeout,
+            max_conns: 0,
+            backup: false,
+            down: false,
+            drain: false,
+            route: None,
+            slow_start: self.slow_start,
+            limits_failures: self.said,
+        }
+    }
+}
+
+impl ServerSpec {
+    pub(super) fn read_all(section: &Section<'_>) -> (Vec<Self>, ServerDefaults) {
+        let defaults = ServerDefaults::read(section);
         let Some(value) = section.get("servers") else {
             section.error(
                 "a pool without `servers`",
                 "name its servers: servers = [\"10.0.0.1:8101\", \"10.0.0.2:8101\"]",
             );
-            return Vec::new();
+            return (Vec::new(), defaults);
         };
         if value.is_empty_array() {
             value.fault(
@@ -87,28 +124,13 @@ impl ServerSpec {
             );
         }
         let items = value.array().unwrap_or_default();
-        items
-            .iter()
-            .filter_map(|item| Self::read(item, &defaults))
-            .collect()
+        let specs = items.iter().filter_map(|item| Self::read(item, &defaults));
+        (specs.collect(), defaults)
     }
 
-    fn read(value: &Value<'_>, defaults: &Defaults) -> Option<Self> {
-        let plain = |address| Self {
-            address,
-            weight: 1,
-            max_fails: defaults.max_fails,
-            fail_timeout: defaults.fail_timeout,
-            max_conns: 0,
-            backup: false,
-            down: false,
-            drain: false,
-            route: None,
-            slow_start: defaults.slow_start,
-            limits_failures: defaults.said,
-        };
+    fn read(value: &Value<'_>, defaults: &ServerDefaults) -> Option<Self> {
         if value.is_string() {
-            return read_address(value).map(plain);
+            return read_address(value).map(|address| defaults.at(address));
         }
         let section = value.section("a server")?;
         let number = |key, range| {
@@ -135,7 +157,7 @@ impl ServerSpec {
         let route = section.get("route").and_then(|v| read_route(&v));
         let slow_start = section.get("slow_start").and_then(|v| v.duration());
         section.finish();
-        let base = plain(address.and_then(|v| read_address(&v))?);
+        let base = defaults.at(address.and_then(|v| read_address(&v))?);
         Some(Self {
             weight: weight.unwrap_or(base.weight),
             limits_failures: base.limits_failures || max_fails.is_some() || fail_timeout.is_some(),

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 
 use self::{admin::BoundAdmin, signals::Signals, socket::BoundSocket};
 pub use self::{
-    api::{Ask, Change, Reply},
+    api::{Ask, Change, NewServer, Reply},
     socket::{ask, candidates},
 };
 use crate::{

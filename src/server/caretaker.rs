@@ -34,7 +34,7 @@ impl Caretaker {
             tokio::time::sleep(INTERVAL).await;
             let configs: Vec<_> = {
                 let snapshot = self.snapshot.load();
-                snapshot.pools().map(|pool| pool.config().clone()).collect()
+                snapshot.pools().map(|pool| pool.edited_config()).collect()
             };
             self.resolver.refresh(&configs).await;
             self.follow_names().await;
@@ -65,7 +65,7 @@ impl Caretaker {
         }
         while let Some(looked) = looks.join_next().await {
             if let Ok((looked, pool, next)) = looked {
-                pool.adopt(next);
+                pool.adopt(&next);
                 self.orders.look_again();
                 let followed = self.checks.follow(snapshot.pools().cloned().collect());
                 complain_of(looked.and(followed));

@@ -5,6 +5,7 @@
 //! all of the old configuration or all of the new.
 
 mod caretaker;
+mod editing;
 mod expiry;
 mod orders;
 mod reload;
@@ -34,7 +35,8 @@ use self::{
     worker::{Bell, BoundSocket, Port, Service, Worker},
 };
 pub use self::{
-    orders::{OrderError, Ordered, Wish},
+    editing::{EditWish, EditWishError},
+    orders::{NoSuchPool, OrderError, Ordered, Wish},
     reload::{ReloadError, Reloader},
     status::{
         CertificateStatus, ListenerStatus, ReloadStatus, ReloadTotals, RouteStatus, Status, Totals,
@@ -138,8 +140,22 @@ impl Server {
         expect_workers(count);
         let events = Events::default();
         let resolver = Arc::new(Resolver::default());
-        resolver.refresh(&config.pools).await;
+        let edits = config.state_file.as_deref().map(orders::edits_in);
+        let edits = edits.unwrap_or_default();
+        let edited = config
+            .pools
+            .iter()
+            .map(|pool| match edits.get(&*pool.name) {
+                Some(edits) => edits.apply(pool),
+                None => pool.clone(),
+            });
+        resolver.refresh(&edited.collect::<Vec<_>>()).await;
         let first = Snapshot::build(&config, &resolver, &events, None)?;
+        for pool in first.pools() {
+            if let Some(edits) = edits.get(pool.name()) {
+                pool.restore(edits, &resolver);
+            }
+        }
         let snapshot = Arc::new(ArcSwap::from_pointee(first));
         let troubles = Arc::new(Troubles::default());
         let mut workers = Vec::with_capacity(count);
@@ -235,8 +251,9 @@ impl Server {
         let is_bound = |port: &Port| current.iter().any(|bound| bound.configured == *port);
         let new = wanted.iter().copied().filter(|port| !is_bound(port));
         let added = bind_all(new.collect(), self.workers.len(), &current)?;
+        let edited = self.snapshot.load().edited(&config.pools);
         tokio::select! {
-            () = self.resolver.refresh(&config.pools) => {}
+            () = self.resolver.refresh(&edited) => {}
             () = self.ending() => return Err(StartError::Ending),
         }
         let previous = self.snapshot.load_full();
@@ -272,6 +289,7 @@ impl Server {
             worker.look_around();
         }
         announce(&config, &self.bound());
+        next.announce_edits();
         if let Err(error) = self.checks.follow(next.pools().cloned().collect()) {
             tracing::error!("servers cannot be checked: {error}");
         }

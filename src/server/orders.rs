@@ -4,6 +4,7 @@
 //! written down, as a whole and at once, whenever it changes; without, the end of the process says what is forgotten.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -22,7 +23,7 @@ use tokio::time::Instant;
 use super::{snapshot::Snapshot, worker::Bell};
 use crate::{
     telemetry::{EventKind, Events, Severity},
-    upstream::{Duty, NoSuchServer, Order, Pool, ServerStatus},
+    upstream::{Duty, Edits, NoSuchServer, Order, Pool, ServerStatus},
 };
 
 /// What an operator wants of a server.
@@ -42,20 +43,33 @@ pub struct Wish {
     pub by: String,
 }
 
+/// A pool that is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no pool {pool}; there are {}", known.join(", "))]
+pub struct NoSuchPool {
+    /// What was asked for.
+    pub pool: String,
+    /// What there is.
+    pub known: Vec<String>,
+}
+
 /// Why an order is not given.
 #[derive(Debug, thiserror::Error)]
 pub enum OrderError {
     /// There is no such pool.
-    #[error("there is no pool {pool}; there are {}", known.join(", "))]
-    NoSuchPool {
-        /// What was asked for.
-        pool: String,
-        /// What there is.
-        known: Vec<String>,
-    },
+    #[error(transparent)]
+    NoSuchPool(#[from] NoSuchPool),
     /// There is no such server.
     #[error(transparent)]
     NoSuchServer(#[from] NoSuchServer),
+}
+
+/// What is written down.
+#[derive(Debug, Default, Deserialize, Serialize)]
+struct Kept {
+    orders: Vec<Written>,
+    /// By the pool's name.
+    edits: BTreeMap<String, Edits>,
 }
 
 /// One order as the file has it.
@@ -154,7 +168,7 @@ impl Orders {
             return;
         };
         match read(file) {
-            Ok(written) => *self.waiting() = written,
+            Ok(kept) => *self.waiting() = kept.orders,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 let aside = file.with_extension("broken");
@@ -224,6 +238,13 @@ impl Orders {
         if self.file.is_some() && self.keep().is_ok() {
             return;
         }
+        for (pool, edits) in self.edits() {
+            for edit in edits.iter() {
+                tracing::warn!(
+                    "pool {pool}: that {edit}, is forgotten; with `state_file` it would be kept"
+                );
+            }
+        }
         for (pool, order) in self.standing() {
             tracing::warn!(
                 "pool {pool}: that server {} {}, by {}, is forgotten; with `state_file` it would be kept",
@@ -255,8 +276,11 @@ impl Orders {
         let now = Instant::now();
         let standing = self.standing().into_iter();
         let standing = standing.map(|(pool, order)| Written::new(pool, &order, now));
-        let written: Vec<_> = standing.chain(self.waiting().iter().cloned()).collect();
-        write(file, &written).map_err(|error| {
+        let kept = Kept {
+            orders: standing.chain(self.waiting().iter().cloned()).collect(),
+            edits: self.edits(),
+        };
+        write(file, &kept).map_err(|error| {
             let warning = format!(
                 "state file {}: {error}; a restart would forget what stands",
                 file.display()
@@ -291,14 +315,8 @@ impl Orders {
     pub(super) fn pool(&self, name: &str) -> Result<Arc<Pool>, OrderError> {
         let snapshot = self.snapshot.load();
         let found = snapshot.pools().find(|pool| pool.name() == name);
-        found.cloned().ok_or_else(|| {
-            let mut known: Vec<_> = snapshot.pools().map(|p| p.name().to_owned()).collect();
-            known.sort_unstable();
-            OrderError::NoSuchPool {
-                pool: name.to_owned(),
-                known,
-            }
-        })
+        let found = found.cloned().ok_or_else(|| no_such_pool(name, &snapshot));
+        Ok(found?)
     }
 
     fn standing(&self) -> Vec<(String, Order)> {
@@ -309,6 +327,16 @@ impl Orders {
             orders.map(move |order| (name.clone(), order))
         };
         snapshot.pools().flat_map(of_pool).collect()
+    }
+
+    /// What operators have changed in the pools that differ from the file.
+    fn edits(&self) -> BTreeMap<String, Edits> {
+        let snapshot = self.snapshot.load();
+        let edits = snapshot.pools().map(|pool| {
+            let edits = pool.edits();
+            (pool.name().to_owned(), Edits::clone(&edits))
+        });
+        edits.filter(|(_, edits)| !edits.is_empty()).collect()
     }
 
     fn waiting(&self) -> MutexGuard<'_, Vec<Written>> {
@@ -343,15 +371,37 @@ fn verb(duty: Duty) -> &'static str {
     }
 }
 
-fn read(file: &Path) -> io::Result<Vec<Written>> {
+pub(super) fn no_such_pool(name: &str, snapshot: &Snapshot) -> NoSuchPool {
+    let mut known: Vec<_> = snapshot.pools().map(|p| p.name().to_owned()).collect();
+    known.sort_unstable();
+    NoSuchPool {
+        pool: name.to_owned(),
+        known,
+    }
+}
+
+/// What operators had changed in pools before the start. A file that cannot be read is spoken of when its orders are
+/// recalled.
+pub(super) fn edits_in(file: &Path) -> BTreeMap<String, Edits> {
+    read(file).map(|kept| kept.edits).unwrap_or_default()
+}
+
+fn read(file: &Path) -> io::Result<Kept> {
     let text = fs::read(file)?;
     let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+    if let Ok(orders) = serde_json::from_slice(&text) {
+        // As it was before there were edits.
+        return Ok(Kept {
+            orders,
+            ..Kept::default()
+        });
+    }
     serde_json::from_slice(&text).map_err(invalid)
 }
 
 /// Written beside it and moved into place, so that whoever reads it finds the old or the new.
-fn write(file: &Path, written: &[Written]) -> io::Result<()> {
-    let text = serde_json::to_string_pretty(written).map_err(io::Error::other)?;
+fn write(file: &Path, kept: &Kept) -> io::Result<()> {
+    let text = serde_json::to_string_pretty(kept).map_err(io::Error::other)?;
     let draft = file.with_extension("draft");
     let mut open = fs::File::create(&draft)?;
     open.write_all(text.as_bytes())?;

@@ -11,7 +11,10 @@ use arc_swap::ArcSwap;
 
 use jiff::Timestamp;
 
-use super::{OrderError, Ordered, ReloadStatus, ReloadTotals, Server, StartError, Status, Wish};
+use super::{
+    EditWish, EditWishError, OrderError, Ordered, ReloadStatus, ReloadTotals, Server, StartError,
+    Status, Wish,
+};
 use crate::{
     config::{self, Certificate, Config, Report, SourceFile},
     http::Question,
@@ -158,6 +161,14 @@ impl Reloader {
     /// There is no such pool or server.
     pub fn order(&self, wish: &Wish) -> Result<Ordered, OrderError> {
         self.server.order(wish)
+    }
+
+    /// Changes a pool's list of servers as `wish` says.
+    ///
+    /// # Errors
+    /// [`EditWishError`]; everything is then as it was.
+    pub async fn edit(&self, wish: &EditWish) -> Result<Ordered, EditWishError> {
+        self.server.edit(wish).await
     }
 
     /// What is to be told of the servers of `pool` that `server` stands for.

@@ -146,6 +146,24 @@ impl Snapshot {
         self.pools().for_each(|pool| pool.awaken());
     }
 
+    /// `pools` with what operators have changed in them.
+    pub(super) fn edited(&self, pools: &[config::Pool]) -> Vec<config::Pool> {
+        let edited = |pool: &config::Pool| {
+            let known = self.pools.get(pool.name.as_str());
+            known.map_or_else(|| pool.clone(), |known| known.edits().apply(pool))
+        };
+        pools.iter().map(edited).collect()
+    }
+
+    /// Says what differs from the file, so that nobody looks for it there.
+    pub(super) fn announce_edits(&self) {
+        for pool in self.pools() {
+            for edit in pool.edits().iter() {
+                tracing::info!("pool {}: {edit}, beside the file", pool.name());
+            }
+        }
+    }
+
     /// Its pools are served from now on.
     pub(super) fn begin(&self) {
         self.pools().for_each(|pool| pool.begin());

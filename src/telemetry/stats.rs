@@ -7,7 +7,7 @@ pub const CLIENT_LEFT: u16 = 499;
 
 /// Answers by the class of their status, and clients that left before there was one.
 #[derive(Debug, Default)]
-pub struct Codes([Tally; Codes::COUNT]);
+pub struct Codes([Tally; Self::COUNT]);
 
 impl Codes {
     const COUNT: usize = 6;

@@ -88,26 +88,21 @@ impl<T> Striped<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     #[test]
     fn what_workers_count_at_once_adds_up() {
         expect_workers(4);
-        let striped: Arc<Striped<Tally>> = Arc::default();
-        let workers: Vec<_> = (0..4)
-            .map(|index| {
-                let striped = Arc::clone(&striped);
-                std::thread::spawn(move || {
+        let striped: Striped<Tally> = Striped::default();
+        std::thread::scope(|scope| {
+            for index in 0..4 {
+                let striped = &striped;
+                scope.spawn(move || {
                     become_worker(index);
                     (0..10_000).for_each(|_| striped.own().add(1));
-                })
-            })
-            .collect();
-        workers
-            .into_iter()
-            .for_each(|worker| worker.join().unwrap());
+                });
+            }
+        });
         assert_eq!(striped.sum(Tally::get), 40_000);
         assert!(striped.all().take(4).all(|tally| tally.get() == 10_000));
     }

@@ -7,6 +7,8 @@
 
 // Who there is, what it is there for, and what is to be told of it.
 mod duty;
+mod editing;
+mod edits;
 mod latency;
 mod member;
 mod order;
@@ -48,6 +50,8 @@ pub use self::{
     check::Checks,
     connect::{connect, connect_through},
     duty::{Duty, Order},
+    editing::{Edited, NotEdited},
+    edits::{Addition, Edit, EditError, Edits, Shares, What},
     failure::{Failure, FailureKind},
     keepalive::{Connection, Keepalive},
     lease::{InFlight, Lease},

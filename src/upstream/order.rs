@@ -76,6 +76,22 @@ impl Pool {
         Ok(status.collect())
     }
 
+    /// How the file, or whoever has added it, calls the one that an operator means who says `server`.
+    ///
+    /// # Errors
+    /// There is no such server.
+    pub(super) fn authority_of(&self, server: &str) -> Result<String, NoSuchServer> {
+        let set = self.set.load();
+        let known = self.edited_config().servers.into_iter();
+        let mut known = known.map(|spec| spec.address.value.to_string());
+        // One whose name has no address is in no set.
+        if let Some(named) = known.find(|known| known.eq_ignore_ascii_case(server)) {
+            return Ok(named);
+        }
+        let meant = self.meant(&set, server)?;
+        Ok(meant[0].1.authority.to_string())
+    }
+
     /// Those in `set` that an operator means who says `server`: at least one.
     fn meant<'s>(
         &self,

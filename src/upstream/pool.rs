@@ -82,11 +82,12 @@ impl Pool {
             succession: succession.unwrap_or_default(),
             transport: Arc::clone(&transport),
         });
+        let edited = common.succession.edits.load().apply(&config);
         let known = before.as_ref().map(|(_, set)| &**set);
         let budget = config.retry.budget;
         Ok(Self {
             budget: budget.map(|percent| Budget::new(percent, Instant::now())),
-            set: ArcSwap::from_pointee(PeerSet::build(&config, resolver, known, common)),
+            set: ArcSwap::from_pointee(PeerSet::build(&edited, resolver, known, common)),
             config,
             transport,
             has_predecessor: previous.is_some(),
@@ -98,6 +99,8 @@ impl Pool {
     pub fn begin(&self) {
         let set = self.set.load_full();
         let now = Instant::now();
+        let edits = &set.common().succession.edits;
+        edits.store(Arc::new(edits.load().that_matter(&self.config)));
         self.pass_orders_on(&set);
         for member in set.members() {
             let health = &member.peer.health;
@@ -157,8 +160,9 @@ impl Pool {
     /// The members that `resolver` knows of now, if they are others than those that are chosen from.
     pub fn prepare(&self, resolver: &Resolver) -> Option<NextSet> {
         let current = self.set.load_full();
+        let config = self.edited_config();
         let specs = |backup| {
-            let specs = self.config.servers.iter();
+            let specs = config.servers.iter();
             specs.filter(move |spec| spec.backup == backup)
         };
         let all = specs(false).chain(specs(true));
@@ -168,9 +172,15 @@ impl Pool {
         if addresses == current.addresses() {
             return None;
         }
+        Some(self.build(&config, resolver))
+    }
+
+    /// The members that it has if it is what `config` says.
+    pub(super) fn build(&self, config: &config::Pool, resolver: &Resolver) -> NextSet {
+        let current = self.set.load_full();
         let common = Arc::clone(current.common());
-        let next = PeerSet::build(&self.config, resolver, Some(&current), common);
-        Some(NextSet(Arc::new(next)))
+        let next = PeerSet::build(config, resolver, Some(&current), common);
+        NextSet(Arc::new(next))
     }
 
     /// The members that it has.
@@ -179,18 +189,21 @@ impl Pool {
     }
 
     /// Has `next` be chosen from now on.
-    pub fn adopt(&self, next: NextSet) {
-        let NextSet(next) = next;
-        let labels = next.labels().join(", ");
+    pub fn adopt(&self, next: &NextSet) {
+        let labels = next.0.labels().join(", ");
         let text = format!("pool {}: servers are now {labels}", self.name());
         self.tell(Severity::Info, EventKind::ServersChanged, None, text);
+        self.take_up(next);
+    }
+
+    pub(super) fn take_up(&self, NextSet(next): &NextSet) {
         let now = Instant::now();
-        self.pass_orders_on(&next);
+        self.pass_orders_on(next);
         for member in next.members().filter(|member| member.is_new) {
             member.begin();
             member.peer.health.warm_up(now);
         }
-        self.set.store(Arc::clone(&next));
+        self.set.store(Arc::clone(next));
         next.begin();
     }
 

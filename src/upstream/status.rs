@@ -164,7 +164,7 @@ impl ServerStatus {
             address: peer.address().to_string(),
             live: set.is_live(member, now),
             max_conns: member.max_conns,
-            added_by: None,
+            added_by: set.added_by(member),
             requests: CodeTotals::of(stats, |own| &own.codes),
             failures: FailureTotals::of(stats),
             last_error: last_error.as_ref().map(|(reason, _)| reason.to_string()),
@@ -227,6 +227,13 @@ impl FailureTotals {
 }
 
 impl PeerSet {
+    /// Who has added `member` to what the file says.
+    fn added_by(&self, member: &Member) -> Option<String> {
+        let edits = self.common().succession.edits.load();
+        let edit = edits.addition(&member.authority);
+        edit.map(|edit| edit.by.clone())
+    }
+
     /// Whether a request may be sent to `member` now, if it had room.
     fn is_live(&self, member: &Member, now: Instant) -> bool {
         let anybody = PickContext {

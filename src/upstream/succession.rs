@@ -5,14 +5,16 @@
 
 use std::sync::{Arc, Weak};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
-use super::{peer_set::PeerSet, queue::Queue};
+use super::{edits::Edits, peer_set::PeerSet, queue::Queue};
 
 /// The sets of the pools of one name, one after the other.
 #[derive(Debug, Default)]
 pub(super) struct Succession {
     pub(super) queue: Queue,
+    /// What operators have changed in the list of servers.
+    pub(super) edits: ArcSwap<Edits>,
     current: ArcSwapOption<Weak<PeerSet>>,
 }
 

@@ -13,6 +13,7 @@ mod pools;
 mod starting;
 
 // While it serves.
+mod admin;
 mod explain;
 mod handshakes;
 mod logs;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::Method;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
 use crate::http::Question;
@@ -29,6 +29,24 @@ pub enum Ask {
     },
     /// What would become of a request.
     Explain(Question),
+    /// Add a server to a pool; the answer is as above.
+    Add {
+        /// The pool.
+        pool: String,
+        /// The server.
+        server: NewServer,
+    },
+    /// Remove a server from a pool; the answer is as above.
+    Remove {
+        /// The pool.
+        pool: String,
+        /// The server.
+        server: String,
+        /// Even if it is the last one.
+        force: bool,
+        /// Whether tunnels to it end at once.
+        close: bool,
+    },
     /// Change what a server is there for; the answer is [`Ordered`](crate::server::Ordered), as JSON.
     Order {
         /// The pool.
@@ -41,17 +59,53 @@ pub enum Ask {
 }
 
 /// A change to a server.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
     /// `up`, `drain` or `down`.
-    pub state: String,
+    #[serde(default)]
+    pub state: Option<String>,
+    /// Its share of the requests, from 1 to 65535.
+    #[serde(default)]
+    pub weight: Option<u32>,
+    /// Requests in flight at most; 0: no limit.
+    #[serde(default)]
+    pub max_conns: Option<u32>,
     /// Seconds until a server that drains goes down.
     #[serde(default)]
     pub deadline_seconds: Option<u64>,
     /// Whether tunnels to it end at once.
     #[serde(default)]
     pub close: bool,
+    /// Who says so, beside the user that the socket knows.
+    #[serde(default)]
+    pub by: Option<String>,
+}
+
+/// A server that is new.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewServer {
+    /// Where it is, as the file would say it.
+    pub address: String,
+    /// Its share of the requests, from 1 to 65535.
+    #[serde(default)]
+    pub weight: Option<u32>,
+    /// Requests in flight at most; 0: no limit.
+    #[serde(default)]
+    pub max_conns: Option<u32>,
+    /// Failures within `fail_timeout` that take it out; 0: never.
+    #[serde(default)]
+    pub max_fails: Option<u32>,
+    /// The window in which failures count, as the file has it: `"20s"`.
+    #[serde(default)]
+    pub fail_timeout: Option<String>,
+    /// Whether it is used only while no other can be.
+    #[serde(default)]
+    pub backup: bool,
+    /// `up`, `drain` or `down`.
+    #[serde(default)]
+    pub state: Option<String>,
     /// Who says so, beside the user that the socket knows.
     #[serde(default)]
     pub by: Option<String>,
@@ -79,6 +133,20 @@ impl Ask {
                 server,
                 change,
             } => (Method::PATCH, path_of(pool, server), written(change)),
+            Self::Add { pool, server } => {
+                let path = format!("/api/v1/pools/{}/servers", escape(pool));
+                (Method::POST, path, written(server))
+            }
+            Self::Remove {
+                pool,
+                server,
+                force,
+                close,
+            } => {
+                let path = path_of(pool, server);
+                let path = format!("{path}?force={force}&close={close}");
+                (Method::DELETE, path, Bytes::new())
+            }
             Self::Explain(question) => {
                 let path = "/api/v1/explain".to_owned();
                 (Method::POST, path, written(question))
@@ -92,9 +160,12 @@ impl Ask {
     }
 }
 
+fn escape(name: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(name, NON_ALPHANUMERIC)
+}
+
 /// Where `server` of `pool` is.
 fn path_of(pool: &str, server: &str) -> String {
-    let escape = |name| utf8_percent_encode(name, NON_ALPHANUMERIC);
     format!("/api/v1/pools/{}/servers/{}", escape(pool), escape(server))
 }
 

@@ -4,6 +4,7 @@
 //! `openapi.json` describes all of it; a test holds it against the answers.
 
 mod ask;
+mod edit;
 mod reply;
 mod resource;
 
@@ -17,7 +18,7 @@ use tokio::sync::mpsc;
 
 use self::{ask::LONGEST_DRAIN, resource::Resource};
 pub use self::{
-    ask::{Ask, Change},
+    ask::{Ask, Change, NewServer},
     reply::Reply,
 };
 use super::{Request, metrics::Exposition, page};
@@ -80,7 +81,10 @@ impl Api {
         }
         match method {
             Method::GET => self.show(&resource, &parts),
-            _ => self.obey(resource, &method, body).await,
+            _ => {
+                let query = parts.uri.query().unwrap_or_default();
+                self.obey(resource, &method, query, body).await
+            }
         }
     }
 
@@ -121,10 +125,20 @@ impl Api {
     }
 
     /// What is asked for with another method than GET.
-    async fn obey(&self, resource: Resource, method: &Method, body: Incoming) -> Reply {
+    async fn obey(
+        &self,
+        resource: Resource,
+        method: &Method,
+        query: &str,
+        body: Incoming,
+    ) -> Reply {
         match (resource, method) {
             (Resource::Verb(ask), _) => self.command(&ask).await,
             (Resource::Explain, _) => self.explain(body).await,
+            (Resource::Servers(pool), _) => self.add(&pool, body).await,
+            (Resource::Server(pool, server), &Method::DELETE) => {
+                self.remove(&pool, &server, query).await
+            }
             (Resource::Server(pool, server), _) => self.change(&pool, &server, body).await,
             (resource, _) => Reply::not_allowed(resource.methods()),
         }
@@ -240,46 +254,63 @@ impl Api {
             Ok(change) => change,
             Err(reply) => return reply,
         };
-        match self.wish(pool, server, change) {
-            Ok(wish) => match self.reloader.order(&wish) {
+        let wish = match self.wish(pool, server, &change) {
+            Ok(wish) => wish,
+            Err(why) => return Reply::bad(&why),
+        };
+        let mut reply = match self.set_shares(pool, server, &change).await {
+            Some(reply) if reply.status != StatusCode::OK => return reply,
+            reply => reply,
+        };
+        if let Some(wish) = wish {
+            reply = Some(match self.reloader.order(&wish) {
                 Ok(ordered) => Reply::json(&ordered),
                 Err(error) => Reply::new(StatusCode::NOT_FOUND, format!("{error}\n")),
-            },
-            Err(why) => Reply::bad(&why),
+            });
         }
+        reply.unwrap_or_else(|| Reply::bad("say what to change: state, weight or max_conns"))
     }
 
     /// What `change` comes to for `server` of `pool`.
-    fn wish(&self, pool: &str, server: &str, change: Change) -> Result<Wish, String> {
-        let duty = Duty::named(&change.state)
-            .ok_or_else(|| format!("{} is not up, drain or down", change.state))?;
-        let deadline = change.deadline_seconds;
+    fn wish(&self, pool: &str, server: &str, change: &Change) -> Result<Option<Wish>, String> {
         if server.is_empty() {
             return Err("name a server, as the file calls it".to_owned());
         }
+        let deadline = change.deadline_seconds;
+        let Some(state) = &change.state else {
+            return match deadline.is_some() || change.close {
+                true => Err("a deadline and `close` go with a state".to_owned()),
+                false => Ok(None),
+            };
+        };
+        let duty = duty_named(state)?;
         if deadline.is_some() && duty != Duty::Drain {
             return Err("a deadline is for drain".to_owned());
         }
         if deadline.is_some_and(|seconds| seconds > LONGEST_DRAIN) {
             return Err("a deadline is a year at most".to_owned());
         }
-        Ok(Wish {
+        Ok(Some(Wish {
             pool: pool.to_owned(),
             server: server.to_owned(),
             duty,
             deadline: deadline.map(Duration::from_secs),
             closes: change.close,
-            by: self.author(change.by),
-        })
+            by: self.author(change.by.as_deref()),
+        }))
     }
 
     /// Who wants something: whoever the other end says it is, and who it is known to be.
-    fn author(&self, by: Option<String>) -> String {
+    fn author(&self, by: Option<&str>) -> String {
         match by.filter(|by| *by != self.user && is_name(by)) {
             Some(by) => format!("{by} ({})", self.user),
             None => self.user.clone(),
         }
     }
+}
+
+fn duty_named(state: &str) -> Result<Duty, String> {
+    Duty::named(state).ok_or_else(|| format!("{state} is not up, drain or down"))
 }
 
 /// What `body` says, in JSON.

@@ -63,7 +63,8 @@ impl Resource {
     pub(super) fn methods(&self) -> &'static [&'static str] {
         match self {
             Self::Explain | Self::Verb(_) => &["POST"],
-            Self::Server(..) => &["GET", "PATCH"],
+            Self::Server(..) => &["GET", "PATCH", "DELETE"],
+            Self::Servers(_) => &["GET", "POST"],
             _ => &["GET"],
         }
     }

@@ -236,7 +236,7 @@ fn a_pool_follows_a_name_and_keeps_what_it_knows_of_peers_that_stay() {
     assert_eq!(&**in_flight.peer().label(), "app.internal:80[10.0.0.1]");
     resolve(&["10.0.0.1:80", "10.0.0.2:80"]);
     assert!(pool.prepare(&Resolver::default()).is_some());
-    pool.adopt(pool.prepare(&resolver).unwrap());
+    pool.adopt(&pool.prepare(&resolver).unwrap());
     assert!(pool.prepare(&resolver).is_none());
     let leases = [
         pick(&pool, now, &[]).unwrap(),
