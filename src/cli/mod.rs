@@ -4,19 +4,31 @@
 
 mod check;
 mod demo;
+mod events;
 mod explain;
+mod generate;
 mod run;
+mod screen;
 mod servers;
+mod status;
 mod steer;
 mod table;
 mod terminal;
+mod top;
+mod words;
 
-use std::{net::IpAddr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use self::servers::Manner;
-use crate::{config::parse_duration, http::Question, upstream::Duty};
+use crate::{config::parse_duration, control::NewServer, http::Question, upstream::Duty};
 
 /// The file has faults (`EX_CONFIG` of sysexits(3)).
 const EXIT_CONFIG: u8 = 78;
@@ -48,8 +60,11 @@ const EXAMPLES: &str = "Examples:
   lbd -c lb.toml              serve in the foreground until Ctrl-C
   lbd check lb.toml           say everything that is wrong with a file
   lbd reload -c lb.toml       have the running lbd serve the file as it is now
-  lbd status                  see which servers are up, and why others are not
+  lbd status                  see which servers are up, and why others are not; --watch goes on
+  lbd top                     the same live, with what each gets
+  lbd events --follow         what happens to servers, reloads and certificates
   lbd drain app 10.0.0.1:8101 let a server's clients finish; then `lbd up app 10.0.0.1:8101`
+  lbd upstream add app 10.0.0.3:8101   one more server, without touching the file
   lbd explain GET http://hq.company.com:8100/app_a/   say where that would go, and why
   lbd demo                    try it without writing anything
 
@@ -76,12 +91,20 @@ enum Command {
         #[arg(long, value_name = "SOCKET")]
         control: Option<PathBuf>,
     },
-    /// Show the servers of the running lbd: who is up, who is not, and why
-    Status {
+    /// Show the running lbd: who is up, who is not, and why
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status(status::Telling),
+    /// Show the running lbd live, like top(1): q ends it, s sorts
+    Top {
         /// The running lbd's control socket, if the file does not name it
         #[arg(long, value_name = "SOCKET")]
         control: Option<PathBuf>,
     },
+    /// Say what has happened of late: servers out and back, orders, reloads, certificates
+    Events(events::Telling),
+    /// Add, remove or weigh servers of the running lbd, beside the file
+    #[command(subcommand, after_help = UPSTREAM_EXAMPLES)]
+    Upstream(Upstream),
     /// Say what would become of a request: route, servers, headers, and the lines that they come from
     Explain {
         /// The method
@@ -125,6 +148,16 @@ enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// Write what a shell needs to complete these commands
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the manual's pages
+    Man {
+        /// Where to, a page for each command; without it, the first page to standard output
+        directory: Option<PathBuf>,
+    },
     /// Start three small apps on two servers each, and lbd before them
     Demo {
         /// The port to open on 127.0.0.1
@@ -135,6 +168,66 @@ enum Command {
         print_config: bool,
     },
 }
+
+/// What `lbd upstream` does.
+#[derive(Debug, Subcommand)]
+enum Upstream {
+    /// Add a server to a pool: it stays until it is removed, over every reload, and with `state_file` over a restart
+    Add {
+        /// The pool
+        pool: String,
+        /// The server, as the file would say it: "10.0.0.3:8101"
+        address: String,
+        /// Its share of the requests
+        #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=65_535))]
+        weight: Option<u32>,
+        /// Requests in flight at most; 0: no limit
+        #[arg(long, value_name = "NUMBER")]
+        max_conns: Option<u32>,
+        /// Use it only while no other can be
+        #[arg(long)]
+        backup: bool,
+        /// What it is there for at first: up, drain or down
+        #[arg(long, value_parser = ["up", "drain", "down"])]
+        state: Option<String>,
+        /// The running lbd's control socket, if the file does not name it
+        #[arg(long, value_name = "SOCKET")]
+        control: Option<PathBuf>,
+    },
+    /// Remove a server from a pool: requests that it is at end as they would have
+    Remove {
+        #[command(flatten)]
+        target: Target,
+        /// Even if it is the last one
+        #[arg(long)]
+        force: bool,
+        /// End tunnels and streams to it at once
+        #[arg(long)]
+        close: bool,
+    },
+    /// Change what a server may get
+    Set {
+        #[command(flatten)]
+        target: Target,
+        /// Its share of the requests
+        #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=65_535), required_unless_present = "max_conns")]
+        weight: Option<u32>,
+        /// Requests in flight at most; 0: no limit
+        #[arg(long, value_name = "NUMBER")]
+        max_conns: Option<u32>,
+    },
+}
+
+const STATUS_EXAMPLES: &str = "Examples:
+  lbd status                  everything
+  lbd status app_a --watch    one pool, every two seconds
+  lbd status --json | jq '.pools[].servers[] | select(.live | not) | .server'
+  lbd status --fail > /dev/null || mail -s 'a pool is dark' ops@company.com < /dev/null";
+
+const UPSTREAM_EXAMPLES: &str = "Examples:
+  lbd upstream add app_a 10.0.0.3:8101 --weight 2
+  lbd upstream set app_a 10.0.0.3:8101 --max-conns 200
+  lbd drain app_a 10.0.0.3:8101 --wait && lbd upstream remove app_a 10.0.0.3:8101";
 
 /// One server of the running lbd.
 #[derive(Debug, clap::Args)]
@@ -173,7 +266,12 @@ pub fn main() -> ExitCode {
             };
             explain::explain(&cli.config, control, by_file, question)
         }
-        Some(Command::Status { control }) => servers::status(&cli.config, control),
+        Some(Command::Status(telling)) => status::status(&cli.config, &telling),
+        Some(Command::Top { control }) => top::top(&cli.config, control),
+        Some(Command::Events(telling)) => events::events(&cli.config, &telling),
+        Some(Command::Upstream(change)) => upstream(&cli.config, change),
+        Some(Command::Completions { shell }) => generate::completions(shell),
+        Some(Command::Man { directory }) => generate::man(directory.as_deref()),
         Some(Command::Drain {
             target,
             deadline,
@@ -206,5 +304,40 @@ pub fn main() -> ExitCode {
             Some(signal) => steer::steer(signal, &cli.config, None),
             None => run::run(&cli.config),
         },
+    }
+}
+
+fn upstream(file: &Path, change: Upstream) -> ExitCode {
+    match change {
+        Upstream::Add {
+            pool,
+            address,
+            weight,
+            max_conns,
+            backup,
+            state,
+            control,
+        } => {
+            let server = NewServer {
+                address,
+                weight,
+                max_conns,
+                backup,
+                state,
+                by: std::env::var("SUDO_USER").ok(),
+                ..NewServer::default()
+            };
+            servers::add(file, control, pool, server)
+        }
+        Upstream::Remove {
+            target,
+            force,
+            close,
+        } => servers::remove(file, target, force, close),
+        Upstream::Set {
+            target,
+            weight,
+            max_conns,
+        } => servers::set(file, target, weight, max_conns),
     }
 }

@@ -1,19 +1,21 @@
-//! `lbd status`, `drain`, `down` and `up`: the servers of the running lbd.
+//! `lbd drain`, `down` and `up`, and `lbd upstream`: changing what servers of the running lbd are there for.
 
-use std::{path::Path, process::ExitCode, thread, time::Duration};
-
-use http::StatusCode;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    thread,
+    time::Duration,
+};
 
 use super::{
     Target,
-    steer::{Running, report},
-    table::Table,
+    steer::{Running, parse},
     terminal::{complain, say},
 };
 use crate::{
-    control::{Ask, Change, Reply},
-    server::{Ordered, Status},
-    upstream::{Duty, PoolStatus, ServerStatus},
+    control::{Ask, Change, NewServer},
+    server::Ordered,
+    upstream::{Duty, ServerStatus},
 };
 
 /// How often it is looked who is left.
@@ -28,20 +30,6 @@ pub(super) struct Manner {
     pub(super) waits: bool,
     /// Whether tunnels to it end at once.
     pub(super) closes: bool,
-}
-
-/// Shows the pools of the lbd that serves `file`.
-pub(super) fn status(file: &Path, control: Option<std::path::PathBuf>) -> ExitCode {
-    let running = Running::new(file, control);
-    match fetch(&running) {
-        Ok(status) => {
-            for pool in &status.pools {
-                say(pool_text(pool));
-            }
-            ExitCode::SUCCESS
-        }
-        Err(code) => code,
-    }
 }
 
 /// Has the lbd that serves `file` change what the server at `target` is there for.
@@ -61,18 +49,10 @@ pub(super) fn order(file: &Path, target: Target, duty: Duty, manner: Manner) -> 
             ..Change::default()
         },
     };
-    let reply = match running.ask(&ask) {
-        Ok(Some(reply)) => reply,
-        Ok(None) => return running.complain_of_silence(),
+    let servers = match change(&running, &ask) {
+        Ok(servers) => servers,
         Err(code) => return code,
     };
-    let Ordered { servers, warning } = match parse(&reply) {
-        Ok(ordered) => ordered,
-        Err(code) => return code,
-    };
-    if let Some(warning) = warning {
-        complain(format_args!("lbd: {warning}"));
-    }
     for server in &servers {
         say(format_args!("{}: {}", server.server, who_is_left(server)));
     }
@@ -82,11 +62,105 @@ pub(super) fn order(file: &Path, target: Target, duty: Duty, manner: Manner) -> 
     ExitCode::SUCCESS
 }
 
+/// Has the lbd that serves `file` add `server` to `pool`.
+pub(super) fn add(
+    file: &Path,
+    control: Option<PathBuf>,
+    pool: String,
+    server: NewServer,
+) -> ExitCode {
+    let running = Running::new(file, control);
+    let address = server.address.clone();
+    match change(&running, &Ask::Add { pool, server }) {
+        Ok(servers) if servers.is_empty() => {
+            say(format_args!(
+                "{address}: added; its name has no address yet"
+            ));
+            ExitCode::SUCCESS
+        }
+        Ok(servers) => {
+            for server in &servers {
+                say(format_args!("{}: added; {}", server.server, server.state));
+            }
+            ExitCode::SUCCESS
+        }
+        Err(code) => code,
+    }
+}
+
+/// Has the lbd that serves `file` remove the server at `target`.
+pub(super) fn remove(file: &Path, target: Target, force: bool, close: bool) -> ExitCode {
+    let Target {
+        pool,
+        server,
+        control,
+    } = target;
+    let running = Running::new(file, control);
+    let ask = Ask::Remove {
+        pool,
+        server: server.clone(),
+        force,
+        close,
+    };
+    match change(&running, &ask) {
+        Ok(_) => {
+            say(format_args!("{server}: removed"));
+            ExitCode::SUCCESS
+        }
+        Err(code) => code,
+    }
+}
+
+/// Has the lbd that serves `file` change what the server at `target` may get.
+pub(super) fn set(
+    file: &Path,
+    target: Target,
+    weight: Option<u32>,
+    max_conns: Option<u32>,
+) -> ExitCode {
+    let running = Running::new(file, target.control);
+    let ask = Ask::Order {
+        pool: target.pool,
+        server: target.server,
+        change: Change {
+            weight,
+            max_conns,
+            by: std::env::var("SUDO_USER").ok(),
+            ..Change::default()
+        },
+    };
+    match change(&running, &ask) {
+        Ok(servers) => {
+            for server in &servers {
+                let (weight, most) = (server.weight, server.max_conns);
+                say(format_args!(
+                    "{}: weight {weight}, max_conns {most}",
+                    server.server
+                ));
+            }
+            ExitCode::SUCCESS
+        }
+        Err(code) => code,
+    }
+}
+
+/// Asks for a change; gives the servers that it was about, and says the warning, if there is one.
+fn change(running: &Running, ask: &Ask) -> Result<Vec<ServerStatus>, ExitCode> {
+    let Some(reply) = running.ask(ask)? else {
+        return Err(running.complain_of_silence());
+    };
+    let Ordered { servers, warning } = parse(&reply)?;
+    if let Some(warning) = warning {
+        complain(format_args!("lbd: {warning}"));
+    }
+    Ok(servers)
+}
+
 /// Waits until nobody is left at `servers` of `pool`.
 fn wait(running: &Running, pool: &str, servers: &[ServerStatus]) -> ExitCode {
     let mut said = String::new();
     loop {
-        let status = match fetch(running) {
+        let status = match running.status() {
             Ok(status) => status,
             Err(code) => return code,
         };
@@ -120,26 +194,6 @@ fn wait(running: &Running, pool: &str, servers: &[ServerStatus]) -> ExitCode {
     }
 }
 
-fn fetch(running: &Running) -> Result<Status, ExitCode> {
-    match running.ask(&Ask::Status)? {
-        Some(reply) => parse(&reply),
-        None => Err(running.complain_of_silence()),
-    }
-}
-
-/// What a good reply says.
-fn parse<T: serde::de::DeserializeOwned>(reply: &Reply) -> Result<T, ExitCode> {
-    if reply.status != StatusCode::OK {
-        return Err(report(reply));
-    }
-    serde_json::from_str(&reply.text).map_err(|error| {
-        complain(format_args!(
-            "lbd: the running lbd says something else: {error}"
-        ));
-        ExitCode::FAILURE
-    })
-}
-
 /// `drain; 2 requests, 14 tunnels left; the last request of a bound client was 3 s ago`
 fn who_is_left(server: &ServerStatus) -> String {
     let mut parts = vec![server.state.clone()];
@@ -160,48 +214,6 @@ fn who_is_left(server: &ServerStatus) -> String {
         .and_then(|order| order.deadline_seconds)
     {
         parts.push(format!("down in {left:.0} s"));
-    }
-    parts.join("; ")
-}
-
-fn pool_text(pool: &PoolStatus) -> String {
-    let waiting = match pool.waiting {
-        0 => String::new(),
-        waiting => format!(", {waiting} waiting"),
-    };
-    let mut text = format!("pool {} ({}{waiting})\n", pool.name, pool.balance);
-    let mut table = Table::new(&["server", "state", "weight", "in flight", "tunnels", ""]);
-    for server in &pool.servers {
-        let backup = if server.backup { " backup" } else { "" };
-        table.row([
-            format!("{}{backup}", server.server),
-            server.state.clone(),
-            server.weight.to_string(),
-            server.in_flight.to_string(),
-            server.tunnels.to_string(),
-            remarks(server),
-        ]);
-    }
-    text.push_str(&table.to_string());
-    text
-}
-
-/// Why, since when, and until when.
-fn remarks(server: &ServerStatus) -> String {
-    let mut parts: Vec<String> = server.reason.iter().cloned().collect();
-    if let Some(out) = server.out_seconds {
-        parts.push(format!("for {out:.0} s"));
-    }
-    if let Some(probe) = server.probe_in_seconds {
-        parts.push(format!("a request probes it in {probe:.0} s"));
-    }
-    if let Some(order) = &server.order {
-        if server.state != order.state {
-            parts.push(format!("{} by {} at {}", order.state, order.by, order.at));
-        }
-        if let Some(left) = order.deadline_seconds {
-            parts.push(format!("down in {left:.0} s"));
-        }
     }
     parts.join("; ")
 }

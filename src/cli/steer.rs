@@ -7,6 +7,7 @@ use std::{
 
 use http::StatusCode;
 use rustix::process::{Pid, Signal as UnixSignal, kill_process};
+use serde::de::DeserializeOwned;
 
 use super::{
     EXIT_CONFIG, Signal, check,
@@ -15,6 +16,7 @@ use super::{
 use crate::{
     config::{self, Control, SourceFile},
     control::{Ask, Reply, ask, candidates},
+    server::Status,
 };
 
 /// The lbd that serves a file.
@@ -62,6 +64,14 @@ impl Running {
             }
         }
         Ok(None)
+    }
+
+    /// What there is to tell of it.
+    pub(super) fn status(&self) -> Result<Status, ExitCode> {
+        match self.ask(&Ask::Status)? {
+            Some(reply) => parse(&reply),
+            None => Err(self.complain_of_silence()),
+        }
     }
 
     /// Says that nobody answers, and where it was asked.
@@ -125,6 +135,19 @@ fn is_nobody(error: &std::io::Error) -> bool {
         error.kind(),
         std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused
     )
+}
+
+/// What a good reply says.
+pub(super) fn parse<T: DeserializeOwned>(reply: &Reply) -> Result<T, ExitCode> {
+    if !reply.status.is_success() {
+        return Err(report(reply));
+    }
+    serde_json::from_str(&reply.text).map_err(|error| {
+        complain(format_args!(
+            "lbd: the running lbd says something else: {error}"
+        ));
+        ExitCode::FAILURE
+    })
 }
 
 pub(super) fn report(reply: &Reply) -> ExitCode {

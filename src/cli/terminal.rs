@@ -5,6 +5,9 @@ use std::{
     io::{self, IsTerminal, Write},
 };
 
+/// Clears a terminal, and goes to its first line.
+pub(super) const CLEAR: &str = "\x1b[2J\x1b[H";
+
 /// Writes a line to standard output. A reader that has gone needs no line.
 pub(super) fn say(text: impl Display) {
     let _ = writeln!(io::stdout(), "{text}");
