@@ -1,11 +1,12 @@
 //! `[notify]`: who is told what happens, while nobody looks.
 
-use std::{collections::HashSet, path::PathBuf, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use http::Uri;
 
 use super::{
     admin::{Secret, read_secret},
+    certificate::{Authorities, read_authorities, system_authorities},
     reader::{Section, Value, nearest},
     source::At,
 };
@@ -33,8 +34,8 @@ pub struct Webhook {
     pub format: WebhookFormat,
     /// What the message is signed with (DingTalk, Feishu).
     pub secret: Option<Secret>,
-    /// The file with certificates that its server may show, beside the system's.
-    pub ca_file: Option<PathBuf>,
+    /// Who may vouch for its server.
+    pub authorities: Arc<Authorities>,
 }
 
 /// In whose words somebody is told.
@@ -161,7 +162,15 @@ impl Webhook {
             );
         }
         let secret = secret.as_ref().and_then(read_secret);
-        let ca_file = section.get("ca").and_then(|v| v.file());
+        let is_https = url
+            .as_ref()
+            .is_some_and(|(_, label)| label.starts_with("https:"));
+        let own = section.get("ca").map(|v| read_authorities(&v));
+        let authorities = match (own, section.get("url")) {
+            (Some(own), _) => own,
+            (None, Some(url)) if is_https => Some(system_authorities(&url)),
+            (None, _) => Some(Arc::new(Authorities::nobody())),
+        };
         section.finish();
         let (url, label) = url?;
         Some(Self {
@@ -169,7 +178,7 @@ impl Webhook {
             label,
             format,
             secret,
-            ca_file: ca_file.map(|(file, _)| PathBuf::from(file.value)),
+            authorities: authorities?,
         })
     }
 }

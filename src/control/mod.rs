@@ -6,6 +6,8 @@
 mod admin;
 mod api;
 mod metrics;
+mod notify;
+mod outbound;
 mod page;
 mod signals;
 mod socket;
@@ -75,6 +77,7 @@ impl Control {
         let _admin = admin.transpose()?;
         let socket = socket.map(|socket| socket.serve(Arc::clone(&reloader), requests));
         let _socket = socket.transpose()?;
+        let telling = tokio::spawn(notify::run(Arc::clone(&reloader)));
         let watchdog = tokio::spawn(systemd::feed_watchdog(Arc::clone(&server)));
         systemd::ready();
         let ending = loop {
@@ -92,6 +95,7 @@ impl Control {
         // A worker that is ending owes nobody a sign of life.
         watchdog.abort();
         systemd::stopping();
+        telling.abort();
         end(&server, &reloader, ending, signals, requested).await;
         Ok(())
     }

@@ -82,6 +82,7 @@ impl<'c> Heads<'c> {
     pub fn write_for_client(&self, out: &mut Vec<u8>) {
         let head = ClientHead {
             cookie: None,
+            exposed: None,
             own_cookie: None,
             route: self.route,
             framing: self.response.body,

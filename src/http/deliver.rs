@@ -20,8 +20,13 @@ use super::{
     relay::{Relay, RelayError, framing_for_client, while_sending},
     response::{Outbound, ResponseText},
     upload::Upload,
+    variables::cookie,
 };
-use crate::{config::Sticky, telemetry::Seldom, upstream::Lease};
+use crate::{
+    config::{ExposePlace, Sticky},
+    telemetry::Seldom,
+    upstream::Lease,
+};
 
 /// How long a client of HTTP/2 may be silent once it is answered: while the peer talks, the client may listen.
 const WHOLE_STREAM: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -160,6 +165,24 @@ impl Forwarding<'_, '_, '_> {
             && self.exchange.bytes < LEAVES_AT_ONCE
     }
 
+    /// What says which server has answered, if this client is to be told.
+    fn exposed(&self, lease: &Lease) -> Option<(&str, Vec<u8>)> {
+        let expose = self.forward.pool.config().expose.as_ref()?;
+        let client = self.exchange.client.address;
+        if expose.to.as_ref().is_some_and(|to| !to.trusts(client)) {
+            return None;
+        }
+        let server = lease.exposed()?;
+        match &expose.place {
+            ExposePlace::Header(name) => Some((name, server.as_bytes().to_vec())),
+            ExposePlace::Cookie(name) => {
+                let has_it = cookie(self.request, name.as_bytes()) == Some(server.as_bytes());
+                let told = || format!("{name}={server}; Path=/; SameSite=Lax").into_bytes();
+                (!has_it).then(|| ("Set-Cookie", told()))
+            }
+        }
+    }
+
     /// The head that the client gets; `buffer` is memory for it.
     pub(super) fn client_head(
         &self,
@@ -184,6 +207,7 @@ impl Forwarding<'_, '_, '_> {
         };
         let client = ClientHead {
             cookie: lease.cookie(self.exchange.client.is_https),
+            exposed: self.exposed(lease),
             own_cookie: match &pool.config().sticky {
                 Some(Sticky::Cookie(cookie)) => Some(&cookie.name),
                 _ => None,

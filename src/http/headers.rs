@@ -181,6 +181,8 @@ pub(super) struct ClientHead<'a> {
     pub(super) rewrite: Rewrite<'a>,
     /// What binds the client to the server, if it has to be told.
     pub(super) cookie: Option<Vec<u8>>,
+    /// What says which server has answered, if the client is to be told: a field and its value.
+    pub(super) exposed: Option<(&'a str, Vec<u8>)>,
     /// What lbd's cookie is called: a server that sets the same would take the client away from itself.
     pub(super) own_cookie: Option<&'a str>,
 }
@@ -247,6 +249,13 @@ pub(super) fn write_client_fields(
     }
     if let Some(cookie) = &client.cookie {
         out.field("Set-Cookie", cookie);
+    }
+    if let Some((name, value)) = client
+        .exposed
+        .as_ref()
+        .filter(|(name, _)| !touches(edits, name))
+    {
+        out.field(name, value);
     }
     write_set(out, edits, exchange);
     match client.changes_to {

@@ -83,6 +83,11 @@ impl Lease {
         sticky.cookie(tag, is_https)
     }
 
+    /// What clients may be told of the peer, if that is configured.
+    pub fn exposed(&self) -> Option<&str> {
+        self.member().exposed.as_deref()
+    }
+
     fn member(&self) -> &Member {
         self.set.member(self.chosen.place)
     }

@@ -25,6 +25,8 @@ pub(super) struct Member {
     pub(super) slow_start: Duration,
     /// What its clients' cookies say.
     pub(super) tag: Option<Arc<str>>,
+    /// What clients are told of it.
+    pub(super) exposed: Option<Arc<str>>,
     /// How apps call it.
     pub(super) route: Option<Arc<str>>,
     /// What it is there for, unless an operator says otherwise.
@@ -57,6 +59,7 @@ impl Member {
             max_conns: spec.max_conns,
             slow_start: spec.slow_start,
             tag: None,
+            exposed: None,
             route: spec.route.as_ref().map(|route| route.as_str().into()),
             duty: match (spec.down, spec.drain) {
                 (true, _) => Duty::Down,

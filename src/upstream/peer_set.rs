@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use aws_lc_rs::digest::{SHA256, digest};
 use tokio::time::Instant;
 
 use super::{
@@ -129,6 +130,13 @@ impl PeerSet {
             for member in &mut members {
                 let (route, address) = (member.route.as_deref(), member.peer.address());
                 member.tag = common.sticky.tag(route, address);
+                member.exposed = config.expose.as_ref().map(|expose| {
+                    let label = member.peer.label();
+                    match expose.is_hashed {
+                        true => hashed(&config.name, label),
+                        false => Arc::clone(label),
+                    }
+                });
             }
             Tier::new(members, &config.balance)
         };
@@ -372,6 +380,15 @@ impl PeerSet {
             &self.primary
         }
     }
+}
+
+/// A number that stands for the server `label` of `pool`: the same on every node, and no way back.
+fn hashed(pool: &str, label: &str) -> Arc<str> {
+    let digest = digest(&SHA256, format!("{pool}/{label}").as_bytes());
+    let digits = digest.as_ref()[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"));
+    digits.collect::<String>().into()
 }
 
 /// What was known before, for those of whom it is still true.

@@ -269,30 +269,33 @@ impl Pool {
         };
         let set = self.set.load();
         set.reconsider_current();
-        let (severity, kind, what) = match &judged {
-            Judged::Began => {
-                let what = "is well, by its first check".to_owned();
-                (Severity::Info, EventKind::ServerBack, what)
-            }
+        let told = match &judged {
+            // Nobody has missed it.
+            Judged::Began => None,
             Judged::CameBack { results, after } => {
                 let what = format!(
                     "is back after {:.1} s: well by {results} check{}",
                     after.as_secs_f64(),
                     if *results == 1 { "" } else { "s" }
                 );
-                (Severity::Info, EventKind::ServerBack, what)
+                Some((Severity::Info, EventKind::ServerBack, what))
             }
             Judged::WentOut { results, reason } => {
                 let what = match results {
                     1 => format!("is out: a check failed: {reason}"),
                     _ => format!("is out: {results} checks failed, the last: {reason}"),
                 };
-                (Severity::Warning, EventKind::ServerOut, what)
+                Some((Severity::Warning, EventKind::ServerOut, what))
             }
         };
-        let text = format!("pool {pool}: server {server} {what}");
-        self.tell(severity, kind, Some(server), text);
-        if kind == EventKind::ServerOut {
+        match told {
+            Some((severity, kind, what)) => {
+                let text = format!("pool {pool}: server {server} {what}");
+                self.tell(severity, kind, Some(server), text);
+            }
+            None => tracing::info!("pool {pool}: server {server} is well, by its first check"),
+        }
+        if let Judged::WentOut { .. } = judged {
             return !peer.health.is_spared();
         }
         set.common().light.goes_on();

@@ -1,0 +1,91 @@
+//! What is left to tell of what has happened in a while.
+
+use crate::telemetry::{Event, EventKind};
+
+/// `events` without what was over before anybody could be told: of each server and of each pool only how it stands at the
+/// end, and that only if it stands differently than before.
+pub(super) fn condense(events: Vec<Event>) -> Vec<Event> {
+    let is_news = |index: usize| {
+        let event = &events[index];
+        let Some(family) = family(event.kind) else {
+            return true;
+        };
+        let alike = |other: &&Event| {
+            other.pool == event.pool
+                && other.subject == event.subject
+                && self::family(other.kind) == Some(family)
+        };
+        // What came first says how it stood before: not so.
+        let mut all = events.iter().filter(alike);
+        let first = all.next().map(|first| first.kind);
+        let last = events.iter().rfind(alike);
+        last.is_some_and(|last| last.id == event.id) && first == Some(event.kind)
+    };
+    let kept: Vec<_> = (0..events.len()).filter(|index| is_news(*index)).collect();
+    let mut kept = kept.into_iter().peekable();
+    let mut index = 0;
+    let mut left = events.clone();
+    left.retain(|_| {
+        let is_kept = kept.next_if_eq(&index).is_some();
+        index += 1;
+        is_kept
+    });
+    left
+}
+
+/// Kinds of which each takes the others back.
+fn family(kind: EventKind) -> Option<u8> {
+    match kind {
+        EventKind::ServerOut | EventKind::ServerBack => Some(0),
+        EventKind::PoolDark | EventKind::PoolLit => Some(1),
+        EventKind::Reloaded | EventKind::ReloadFailed => Some(2),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::telemetry::Severity;
+
+    /// What is left of events of these kinds, each about the server named beside it.
+    fn left(happened: &[(EventKind, &str)]) -> Vec<(EventKind, String)> {
+        let events = (1..).zip(happened).map(|(id, (kind, server))| Event {
+            id,
+            at: Timestamp::UNIX_EPOCH,
+            severity: Severity::Info,
+            kind: *kind,
+            pool: Some("app".to_owned()),
+            subject: Some((*server).to_owned()),
+            text: String::new(),
+        });
+        let left = condense(events.collect()).into_iter();
+        left.map(|event| (event.kind, event.subject.unwrap_or_default()))
+            .collect()
+    }
+
+    #[test]
+    fn what_is_over_is_not_told() {
+        use EventKind::{ServerBack as Back, ServerOut as Out};
+        assert_eq!(left(&[(Out, "a"), (Back, "a")]), []);
+        assert_eq!(left(&[(Back, "a"), (Out, "a")]), []);
+        let one = [(Out, "a".to_owned())];
+        assert_eq!(left(&[(Out, "a"), (Back, "a"), (Out, "a")]), one);
+    }
+
+    #[test]
+    fn each_server_is_told_of_by_itself() {
+        use EventKind::{ServerBack as Back, ServerOrdered as Ordered, ServerOut as Out};
+        let left = left(&[
+            (Out, "a"),
+            (Out, "b"),
+            (Ordered, "a"),
+            (Back, "a"),
+            (Ordered, "a"),
+        ]);
+        let told = [(Out, "b"), (Ordered, "a"), (Ordered, "a")];
+        assert_eq!(left, told.map(|(kind, server)| (kind, server.to_owned())));
+    }
+}
