@@ -31,6 +31,7 @@ mod sticky;
 mod stream;
 mod template;
 mod tls;
+mod tracing;
 
 // How they fit together.
 mod check;
@@ -63,6 +64,7 @@ pub use self::{
     stream::{ProxyVersion, SniRoute, Stream, StreamProtocol, StreamTarget, StreamTimeouts},
     template::{Part, Template, Variable},
     tls::{Alpn, ClientAuth, ListenerTls, PeerTls, TlsVersion},
+    tracing::{Collector, Tracing},
 };
 
 /// Everything that a file says, checked.
@@ -89,6 +91,8 @@ pub struct Config {
     pub admin: Option<Admin>,
     /// The table `[notify]`.
     pub notify: Option<Notify>,
+    /// The table `[tracing]`.
+    pub tracing: Option<Tracing>,
     /// The tables `[[listeners]]`, in the file's order.
     pub listeners: Vec<Listener>,
     /// The tables `[[streams]]`, in the file's order.
@@ -256,6 +260,7 @@ fn read(section: Section<'_>, source: &SourceFile) -> Config {
             .unwrap_or_default(),
         admin: section.get("admin").and_then(|v| Admin::read(&v)),
         notify: section.get("notify").and_then(|v| Notify::read(&v)),
+        tracing: section.get("tracing").and_then(|v| Tracing::read(&v)),
         listeners,
         streams: entries("streams").iter().filter_map(Stream::read).collect(),
         routes: entries("routes")

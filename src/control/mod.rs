@@ -7,7 +7,6 @@ mod admin;
 mod api;
 mod metrics;
 mod notify;
-mod outbound;
 mod page;
 mod signals;
 mod socket;

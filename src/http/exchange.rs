@@ -17,7 +17,9 @@ use super::{
 };
 use crate::{
     net::ClientIdentity,
-    telemetry::{AccessRecord, AttemptResult, Attempts, CLIENT_LEFT, HeldRecord},
+    telemetry::{
+        AccessRecord, AttemptResult, Attempts, CLIENT_LEFT, HeldRecord, TraceContext, Traced,
+    },
     upstream::Peer,
 };
 
@@ -38,6 +40,8 @@ pub(super) struct Exchange<'c> {
     /// Whether its listener has one connection too many with its client's.
     pub(super) is_crowded: bool,
     request_id: RequestId,
+    /// Its place in its trace, if requests are traced.
+    pub(super) traced: Option<Traced>,
     pub(super) times: Times,
     /// Whether an answer has no body because of the method.
     pub(super) is_head: bool,
@@ -160,6 +164,10 @@ impl<'c> Exchange<'c> {
         };
         exchange.is_head = request.method == Method::HEAD;
         exchange.request_id = request_id;
+        exchange.traced = site.tracer.as_ref().map(|tracer| {
+            let traceparent = request.fields.get(Name::Traceparent);
+            tracer.place(traceparent, exchange.client.is_trusted_proxy)
+        });
         exchange
     }
 
@@ -180,6 +188,7 @@ impl<'c> Exchange<'c> {
             identity: None,
             is_crowded: false,
             request_id: RequestId::Sent,
+            traced: None,
             times: Times {
                 started,
                 arrived: started,
@@ -288,14 +297,15 @@ impl Drop for Exchange<'_> {
     fn drop(&mut self) {
         let now = self.ended.unwrap_or_else(Instant::now);
         self.count(now);
+        self.end_attempt(None, now);
+        self.trace(now);
         let Some(format) = self.site.access.filter(|_| !self.is_held) else {
             return;
         };
-        self.end_attempt(None, now);
         let shared = &self.context.shared;
         shared
             .access
-            .write(format, &self.record(now), &shared.clock);
+            .write(format, &self.record(now, &self.trace_id()), &shared.clock);
     }
 }
 
@@ -323,7 +333,7 @@ impl Exchange<'_> {
         let attempt_started = self.attempts.started();
         let record = HeldRecord::new(
             format,
-            &self.record(now),
+            &self.record(now, &self.trace_id()),
             self.times.started,
             attempt_started,
         );
@@ -331,7 +341,30 @@ impl Exchange<'_> {
         Some(Box::new(record))
     }
 
-    fn record(&self, now: Instant) -> AccessRecord<'_> {
+    /// Has it become a span, if it is to.
+    fn trace(&self, now: Instant) {
+        let kept = self.traced.as_ref().filter(|traced| traced.is_kept);
+        if let (Some(tracer), Some(traced)) = (&self.site.tracer, kept) {
+            let route = self.route.map(|route| route.name.as_str());
+            tracer.end(traced, &self.record(now, &[]), route);
+        }
+    }
+
+    /// The trace that it is part of, in 32 digits; nothing if it is part of none.
+    fn trace_id(&self) -> Vec<u8> {
+        let came = || {
+            let field = self.request?.fields.get(Name::Traceparent)?;
+            TraceContext::parse(field)
+        };
+        let context = self.traced.map(|traced| traced.context).or_else(came);
+        let mut digits = Vec::new();
+        if let Some(context) = context {
+            context.write_trace(&mut digits);
+        }
+        digits
+    }
+
+    fn record<'r>(&'r self, now: Instant, trace: &'r [u8]) -> AccessRecord<'r> {
         let request = self.request;
         let field = |name: Name| request.and_then(|request| request.fields.get(name));
         AccessRecord {
@@ -346,6 +379,7 @@ impl Exchange<'_> {
             user_agent: field(Name::UserAgent),
             host: request.map(RequestHead::host),
             request_id: self.request_id(),
+            trace: (!trace.is_empty()).then_some(trace),
             duration: now.duration_since(self.times.started),
             pool: self.pool,
             attempts: self.attempts.list(),

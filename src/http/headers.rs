@@ -71,6 +71,9 @@ pub(super) fn write_peer_fields(
     if request.protocol.is_some() {
         left_out = left_out.and(Names::of(&[Name::SecWebSocketKey]));
     }
+    if exchange.traced.is_some() {
+        left_out = left_out.with(Name::Traceparent);
+    }
     write_end_to_end(
         out,
         &request.fields,
@@ -160,6 +163,13 @@ fn write_forwarded(
     }
     if !touches(edits, "X-Request-Id") {
         out.field("X-Request-Id", exchange.request_id());
+    }
+    if let Some(traced) = exchange
+        .traced
+        .as_ref()
+        .filter(|_| !touches(edits, "traceparent"))
+    {
+        out.field_with("traceparent", |out| traced.context.write(out));
     }
     if let Some(identity) = exchange.identity {
         if !touches(edits, "X-Client-Cert-Subject") {

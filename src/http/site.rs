@@ -9,7 +9,7 @@ use crate::{
         Template, TrustedProxies,
     },
     net::{Gate, TlsServer},
-    telemetry::{LineFormat, RequestStats, Striped},
+    telemetry::{LineFormat, RequestStats, Striped, Tracer},
     upstream::{Pool, RetryPolicy},
 };
 
@@ -23,6 +23,8 @@ pub struct Site {
     pub(super) via: Option<String>,
     pub(super) underscores_in_headers: bool,
     pub(super) access: Option<LineFormat>,
+    /// Who keeps traces of requests, if anybody does.
+    pub(super) tracer: Option<Arc<Tracer>>,
     /// Clients speak TLS.
     pub(super) tls: Option<TlsServer>,
     admission: Option<ListenerTls>,
@@ -42,6 +44,8 @@ pub struct Site {
 pub(super) struct Route {
     /// Which of the file's routes it is.
     pub(super) index: usize,
+    /// How traces call it.
+    pub(super) name: String,
     /// The path of a prefix or an exact route; empty for a regex.
     pub(super) path: String,
     pub(super) action: Action,
@@ -64,6 +68,8 @@ pub struct Parts<'p> {
     pub pools: &'p HashMap<String, Arc<Pool>>,
     /// How access lines look, if there are any.
     pub access: Option<LineFormat>,
+    /// Who keeps traces of requests, if anybody does.
+    pub tracer: Option<&'p Arc<Tracer>>,
 }
 
 #[derive(Debug)]
@@ -156,6 +162,7 @@ impl Site {
             via: listener.via.clone(),
             underscores_in_headers: listener.underscores_in_headers,
             access: parts.access,
+            tracer: parts.tracer.cloned(),
             tls: listener.tls.as_ref().map(TlsServer::new).transpose()?,
             admission: listener.tls.clone(),
             gate: Gate::new(listener.max_connections, previous.map(|site| &site.gate)),
@@ -203,6 +210,7 @@ impl Route {
     fn new(index: usize, route: &config::Route, parts: &Parts<'_>) -> Option<Self> {
         Some(Self {
             index,
+            name: route.name(),
             path: match &route.path.value {
                 config::PathMatch::Exact(path) | config::PathMatch::Prefix { path, .. } => {
                     path.clone()

@@ -23,6 +23,9 @@ mod stream;
 mod timer;
 mod wheel;
 
+// What lbd itself sends to others than servers.
+mod outbound;
+
 // What a worker lends to its connections.
 mod shared;
 
@@ -36,6 +39,7 @@ pub use self::{
     hello::Hello,
     io::Io,
     listener::Listener,
+    outbound::Outbound,
     proxy_protocol::{Endpoints, Extensions, TlsFacts},
     relay::Relay,
     shared::Shared,

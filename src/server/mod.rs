@@ -11,6 +11,7 @@ mod orders;
 mod reload;
 mod snapshot;
 mod status;
+mod traces;
 mod worker;
 
 use std::{
@@ -47,7 +48,9 @@ use crate::{
     config::{self, AccessTarget, At, Config, StreamProtocol},
     http::{Question, explain},
     net::{BindError, bind, bind_datagrams},
-    telemetry::{AccessLog, AccessSink, EventKind, Events, Severity, Troubles, expect_workers},
+    telemetry::{
+        AccessLog, AccessSink, EventKind, Events, Severity, Tracer, Troubles, expect_workers,
+    },
     upstream::{Checks, Resolver, ServerStatus},
 };
 
@@ -60,8 +63,8 @@ pub async fn explain_file(config: &Config, question: &Question) -> Result<String
     let resolver = Resolver::default();
     resolver.refresh(&config.pools).await;
     let events = Events::default();
-    let snapshot =
-        Snapshot::build(config, &resolver, &events, None).map_err(|error| error.to_string())?;
+    let snapshot = Snapshot::build(config, &resolver, &events, None, None)
+        .map_err(|error| error.to_string())?;
     explain(config, |bind| snapshot.site(bind).cloned(), question)
 }
 
@@ -86,6 +89,8 @@ pub struct Server {
     orders: Arc<Orders>,
     background: JoinHandle<()>,
     events: Events,
+    /// Who keeps traces, and by what table.
+    tracer: Mutex<Option<(config::Tracing, Arc<Tracer>)>>,
     started: Instant,
     started_at: Timestamp,
 }
@@ -150,7 +155,8 @@ impl Server {
                 None => pool.clone(),
             });
         resolver.refresh(&edited.collect::<Vec<_>>()).await;
-        let first = Snapshot::build(&config, &resolver, &events, None)?;
+        let tracer = config.tracing.as_ref().map(traces::tracer);
+        let first = Snapshot::build(&config, &resolver, &events, tracer.as_ref(), None)?;
         for pool in first.pools() {
             if let Some(edits) = edits.get(pool.name()) {
                 pool.restore(edits, &resolver);
@@ -201,6 +207,7 @@ impl Server {
             ended: Notify::new(),
             reloading,
             events,
+            tracer: Mutex::new(config.tracing.clone().zip(tracer)),
             started: Instant::now(),
             started_at: Timestamp::now(),
         };
@@ -257,7 +264,15 @@ impl Server {
             () = self.ending() => return Err(StartError::Ending),
         }
         let previous = self.snapshot.load_full();
-        let next = Snapshot::build(&config, &self.resolver, &self.events, Some(&previous))?;
+        let tracer = self.tracer_for(&config);
+        let tracer = tracer.as_ref();
+        let next = Snapshot::build(
+            &config,
+            &self.resolver,
+            &self.events,
+            tracer.map(|(_, tracer)| tracer),
+            Some(&previous),
+        )?;
         drop(previous);
         next.awaken();
         // What is new is checked before anything is sent to it.
@@ -278,6 +293,7 @@ impl Server {
         let previous = self.snapshot.swap(Arc::clone(&next));
         next.begin();
         drop(previous);
+        self.follow_tracer(tracer.cloned());
         self.access.switch(sink);
         self.orders.look_again();
         // It says itself why not.
@@ -294,6 +310,36 @@ impl Server {
             tracing::error!("servers cannot be checked: {error}");
         }
         Ok(())
+    }
+
+    /// The tracer that `config` describes: the one that there is, if it is the same.
+    fn tracer_for(&self, config: &Config) -> Option<(config::Tracing, Arc<Tracer>)> {
+        let wanted = config.tracing.as_ref()?;
+        let current = self.tracer();
+        let same = current.as_ref().filter(|(known, _)| known.is_same(wanted));
+        let same = same.map(|(_, tracer)| Arc::clone(tracer));
+        let tracer = same.unwrap_or_else(|| traces::tracer(wanted));
+        Some((wanted.clone(), tracer))
+    }
+
+    /// Has `next` be the tracer from now on; the one before sends what is left.
+    fn follow_tracer(&self, next: Option<(config::Tracing, Arc<Tracer>)>) {
+        let is_same = |before: &Arc<Tracer>| {
+            let next = next.as_ref();
+            next.is_some_and(|(_, next)| Arc::ptr_eq(before, next))
+        };
+        let mut tracer = self.tracer();
+        let before = tracer.take().filter(|(_, before)| !is_same(before));
+        *tracer = next;
+        drop(tracer);
+        if let Some((_, before)) = before {
+            traces::retire(before);
+        }
+    }
+
+    fn tracer(&self) -> MutexGuard<'_, Option<(config::Tracing, Arc<Tracer>)>> {
+        // Replaced as a whole.
+        self.tracer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens the access log again, after its file was moved away.
@@ -379,6 +425,9 @@ impl Server {
             let _ = end.await;
         }
         self.access.flush(FLUSH_PATIENCE);
+        if let Some((_, tracer)) = &*self.tracer() {
+            tracer.shutdown();
+        }
     }
 
     async fn listen(&self, listening: Vec<Sockets>) {

@@ -15,7 +15,7 @@ use crate::{
     http::{Parts, Site, SiteSource},
     net::Gate,
     stream::{Forwarder, ForwarderSource},
-    telemetry::{Events, LineFormat, RequestStats, RequestTotals, Striped},
+    telemetry::{Events, LineFormat, RequestStats, RequestTotals, Striped, Tracer},
     upstream::{NextSet, Pool, Resolver},
 };
 
@@ -78,6 +78,7 @@ impl Snapshot {
         config: &Config,
         resolver: &Resolver,
         events: &Events,
+        tracer: Option<&Arc<Tracer>>,
         previous: Option<&Self>,
     ) -> Result<Self, rustls::Error> {
         let pool = |pool: &config::Pool| {
@@ -99,6 +100,7 @@ impl Snapshot {
             stats: &stats,
             pools: &pools,
             access,
+            tracer,
         };
         let (mut sites, mut fronts) = (Vec::new(), Vec::new());
         for listener in &config.listeners {

@@ -175,7 +175,8 @@ impl Server {
         let (snapshot, now) = (self.snapshot.load(), Instant::now());
         let mut pools: Vec<_> = snapshot.pools().map(|pool| pool.status(now)).collect();
         pools.sort_by(|a, b| a.name.cmp(&b.name));
-        let listeners: Vec<_> = snapshot.fronts().map(|f| self.listener(&f)).collect();
+        let mut listeners: Vec<_> = snapshot.fronts().map(|f| self.listener(&f)).collect();
+        tell_apart(&mut listeners);
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -193,10 +194,7 @@ impl Server {
             listeners,
             routes: snapshot.route_status(),
             pools,
-            certificates: snapshot
-                .certificates()
-                .map(CertificateStatus::new)
-                .collect(),
+            certificates: certificates(&snapshot),
         }
     }
 
@@ -271,6 +269,27 @@ impl ListenerStatus {
     fn is_http(&self) -> bool {
         is_http(&self.protocol)
     }
+}
+
+/// Two streams may have one name, and TCP and UDP one address.
+fn tell_apart(listeners: &mut [ListenerStatus]) {
+    let names: Vec<_> = listeners.iter().map(|own| own.name.clone()).collect();
+    let is_shared = |name: &String| names.iter().filter(|other| *other == name).count() > 1;
+    for listener in listeners.iter_mut().filter(|own| is_shared(&own.name)) {
+        let address = listener.addresses.first().cloned().unwrap_or_default();
+        listener.name = format!("{} ({address}/{})", listener.name, listener.protocol);
+    }
+}
+
+/// Each file once, whoever shows it.
+fn certificates(snapshot: &Snapshot) -> Vec<CertificateStatus> {
+    let mut certificates: Vec<_> = snapshot
+        .certificates()
+        .map(CertificateStatus::new)
+        .collect();
+    certificates.sort_by(|a, b| a.file.cmp(&b.file));
+    certificates.dedup_by(|a, b| a.file == b.file);
+    certificates
 }
 
 impl Totals {

@@ -138,6 +138,7 @@ impl<'j> Journal<'j> {
             user_agent: None,
             host: None,
             request_id: b"",
+            trace: None,
             duration: Duration::ZERO,
             pool: self.destination.as_ref().map(|to| to.pool.name()),
             attempts: self.attempts.list(),

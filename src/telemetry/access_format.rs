@@ -50,6 +50,10 @@ fn write_combined(out: &mut Vec<u8>, record: &AccessRecord<'_>, clock: &Clock) {
     write_quoted(out, record.host);
     out.extend_from_slice(b" id=");
     write_escaped(out, or_dash(record.request_id));
+    if let Some(trace) = record.trace {
+        out.extend_from_slice(b" trace=");
+        write_escaped(out, trace);
+    }
     out.extend_from_slice(b" time=");
     write_seconds(out, record.duration);
     if let Some(received) = record.received {
@@ -116,6 +120,9 @@ fn write_json(out: &mut Vec<u8>, record: &AccessRecord<'_>, clock: &Clock) {
     json_text(out, "user_agent", record.user_agent);
     json_text(out, "host", record.host);
     json_text(out, "request_id", Some(record.request_id));
+    if record.trace.is_some() {
+        json_text(out, "trace", record.trace);
+    }
     json_key(out, "duration");
     write_seconds(out, record.duration);
     json_text(out, "pool", record.pool.map(str::as_bytes));

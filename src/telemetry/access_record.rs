@@ -27,6 +27,8 @@ pub struct AccessRecord<'a> {
     pub host: Option<&'a [u8]>,
     /// The `X-Request-Id` that the request carried on.
     pub request_id: &'a [u8],
+    /// The trace that it is part of, in 32 digits.
+    pub trace: Option<&'a [u8]>,
     /// From the first byte of the request to the last byte of the response.
     pub duration: Duration,
     /// The pool that the route named.

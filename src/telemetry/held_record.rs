@@ -23,8 +23,8 @@ pub struct HeldRecord {
     attempts: Box<[Attempt]>,
 }
 
-/// Method, target, referer, user agent, host, request id and pool.
-const TEXTS: usize = 7;
+/// Method, target, referer, user agent, host, request id, trace and pool.
+const TEXTS: usize = 8;
 
 impl HeldRecord {
     /// What `record` says of something that began at `started` and whose last attempt is under way since
@@ -42,6 +42,7 @@ impl HeldRecord {
             record.user_agent,
             record.host,
             Some(record.request_id),
+            record.trace,
             record.pool.map(str::as_bytes),
         ];
         let mut text = Vec::with_capacity(texts.iter().flatten().map(|text| text.len()).sum());
@@ -68,12 +69,22 @@ impl HeldRecord {
             last.total = now.duration_since(started);
         }
         let mut start = 0;
-        let [method, target, referer, user_agent, host, request_id, pool] = self.ends.map(|end| {
+        let parts = self.ends.map(|end| {
             let end = end? as usize;
             let part = self.text.get(start..end);
             start = end;
             part
         });
+        let [
+            method,
+            target,
+            referer,
+            user_agent,
+            host,
+            request_id,
+            trace,
+            pool,
+        ] = parts;
         AccessRecord {
             client: self.client,
             method: method.unwrap_or_default(),
@@ -86,6 +97,7 @@ impl HeldRecord {
             user_agent,
             host,
             request_id: request_id.unwrap_or_default(),
+            trace,
             duration: now.duration_since(self.started),
             pool: pool.and_then(|pool| std::str::from_utf8(pool).ok()),
             attempts: &self.attempts,

@@ -25,6 +25,10 @@ mod troubles;
 // What has happened of late.
 mod events;
 
+// Which traces requests are part of.
+mod trace_context;
+mod tracer;
+
 // Bytes instead of `std::fmt`.
 mod text;
 
@@ -43,5 +47,7 @@ pub use self::{
     stripes::{Striped, Tally, become_worker, expect_workers},
     text::{write_ip, write_number},
     totals::{CodeTotals, DurationClasses, Latency, RequestTotals},
+    trace_context::TraceContext,
+    tracer::{Traced, Tracer},
     troubles::Troubles,
 };

@@ -24,7 +24,7 @@ pub struct PoolStatus {
     pub name: String,
     /// How a server is chosen.
     pub balance: String,
-    /// How many of its servers may be used now.
+    /// How many of its servers requests are sent to.
     pub live: usize,
     /// Requests that wait for a server to have room.
     pub waiting: usize,
@@ -45,7 +45,7 @@ pub struct ServerStatus {
     pub server: String,
     /// Where it is.
     pub address: String,
-    /// Whether it may be used now.
+    /// Whether requests are sent to it.
     pub live: bool,
     /// `up`, `drain`, `down`, `out`, `checking` or `warming up`.
     pub state: String,
@@ -234,7 +234,7 @@ impl PeerSet {
         edit.map(|edit| edit.by.clone())
     }
 
-    /// Whether a request may be sent to `member` now, if it had room.
+    /// Whether requests are sent to `member`, if it has room; one that is to be probed by the next is not known to live.
     fn is_live(&self, member: &Member, now: Instant) -> bool {
         let anybody = PickContext {
             now,
@@ -244,7 +244,8 @@ impl PeerSet {
             tried: &[],
             avoided: &[],
         };
-        member.admission(&anybody, false, self.is_only_usable()) != Use::No
+        let usable = member.admission(&anybody, false, self.is_only_usable());
+        matches!(usable, Use::Yes(_) | Use::Full)
     }
 }
 

@@ -160,7 +160,11 @@ impl Api {
             return Reply::unavailable(ENDING);
         }
         let pools = self.reloader.status().pools;
-        let dark = pools.iter().filter(|pool| pool.live == 0);
+        // One that the next request is to probe can only come back if there is one.
+        let may_be_asked =
+            |server: &ServerStatus| server.live || server.probe_in_seconds == Some(0.0);
+        let dark = pools.iter();
+        let dark = dark.filter(|pool| !pool.servers.iter().any(may_be_asked));
         let lines = dark.map(|pool| format!("pool {} has no live server\n", pool.name));
         match lines.collect::<String>() {
             lines if lines.is_empty() => Reply::ok("ready\n"),

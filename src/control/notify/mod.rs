@@ -15,9 +15,9 @@ use tokio::{
 };
 
 use self::{condense::condense, message::Message};
-use super::outbound::Outbound;
 use crate::{
     config::{Notify, Webhook},
+    net::Outbound,
     server::Reloader,
     telemetry::{Event, Seldom},
 };

@@ -26,6 +26,7 @@ pub(in super::super) enum Name {
     SecWebSocketKey,
     SetCookie,
     Te,
+    Traceparent,
     TransferEncoding,
     Upgrade,
     UserAgent,
@@ -59,6 +60,7 @@ impl Name {
             10 if same(text, b"keep-alive") => Self::KeepAlive,
             10 if same(text, b"user-agent") => Self::UserAgent,
             10 if same(text, b"set-cookie") => Self::SetCookie,
+            11 if same(text, b"traceparent") => Self::Traceparent,
             11 if same(text, b"grpc-status") => Self::GrpcStatus,
             12 if same(text, b"content-type") => Self::ContentType,
             12 if same(text, b"grpc-timeout") => Self::GrpcTimeout,
@@ -93,7 +95,7 @@ fn same<const N: usize>(token: &[u8], name: &[u8; N]) -> bool {
 
 /// A set of names.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in super::super) struct Names(u32);
+pub(in super::super) struct Names(u64);
 
 impl Names {
     /// Those that hold for one connection only, whether or not `Connection` names them (RFC 9110 section 7.6.1).

@@ -21,7 +21,7 @@ const LONGEST: usize = 16 << 10;
 
 /// A client of HTTP/1.1 and TLS.
 #[derive(Clone, Debug)]
-pub(super) struct Outbound {
+pub struct Outbound {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
@@ -30,7 +30,7 @@ impl Outbound {
     ///
     /// # Errors
     /// The cryptography has no version of TLS.
-    pub(super) fn new(roots: Arc<RootCertStore>) -> Result<Self, rustls::Error> {
+    pub fn new(roots: Arc<RootCertStore>) -> Result<Self, rustls::Error> {
         let tls = ClientConfig::builder_with_provider(crypto())
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
@@ -49,7 +49,7 @@ impl Outbound {
     ///
     /// # Errors
     /// Why there is none, in words that do not have the URL in them.
-    pub(super) async fn post(
+    pub async fn post(
         &self,
         url: &str,
         content_type: &str,

@@ -1,0 +1,78 @@
+//! The tracer that a configuration describes, and how its spans get to a collector.
+
+use std::{fmt, sync::Arc, thread};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Request, Response};
+use opentelemetry_http::{HttpClient, HttpError};
+use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::{config, net::Outbound, telemetry::Tracer};
+
+/// The tracer that `tracing` describes. A collector that cannot be had is spoken of, and requests go on without one.
+pub(super) fn tracer(tracing: &config::Tracing) -> Arc<Tracer> {
+    let tracer = Tracer::new(tracing.share);
+    let Some(collector) = &tracing.otlp else {
+        return Arc::new(tracer);
+    };
+    match exporter(collector) {
+        Ok(exporter) => Arc::new(tracer.sending(exporter, tracing.service.clone())),
+        Err(error) => {
+            tracing::error!("traces cannot be sent to {}: {error}", collector.url);
+            Arc::new(tracer)
+        }
+    }
+}
+
+/// Lets go of `tracer`, which takes a while, without anybody waiting for it.
+pub(super) fn retire(tracer: Arc<Tracer>) {
+    let shutdown = move || tracer.shutdown();
+    let started = thread::Builder::new()
+        .name("lbd-traces-end".to_owned())
+        .spawn(shutdown);
+    if let Err(error) = started {
+        tracing::debug!("traces: {error}");
+    }
+}
+
+fn exporter(
+    collector: &config::Collector,
+) -> Result<SpanExporter, Box<dyn std::error::Error + Send + Sync>> {
+    let client = Client {
+        outbound: Outbound::new(Arc::clone(&collector.authorities.roots))?,
+        runtime: Builder::new_current_thread().enable_all().build()?,
+    };
+    let exporter = SpanExporter::builder()
+        .with_http()
+        .with_http_client(client)
+        .with_endpoint(&collector.url)
+        .build()?;
+    Ok(exporter)
+}
+
+/// The SDK sends from a thread of its own, which has no runtime: it is lent this one.
+struct Client {
+    outbound: Outbound,
+    runtime: Runtime,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl HttpClient for Client {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let (head, body) = request.into_parts();
+        let url = head.uri.to_string();
+        let posting = self.outbound.post(&url, "application/x-protobuf", body);
+        let (status, body) = self.runtime.block_on(posting)?;
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        Ok(response)
+    }
+}
