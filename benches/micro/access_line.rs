@@ -36,6 +36,7 @@ fn bench(bencher: Bencher<'_, '_>, format: LineFormat) {
             b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/130.0.0.0 Safari/537.36",
         ),
         host: Some(b"hq.company.com:8100"),
+        trace: None,
         request_id: b"0123456789abcdef0123456789abcdef",
         duration: Duration::from_micros(2_600),
         pool: Some("app_a"),

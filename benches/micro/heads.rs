@@ -82,6 +82,7 @@ fn bench(
         stats: &[],
         pools: &pools,
         access: None,
+        tracer: None,
     };
     let site = Site::new(&config.listeners[0], &parts, None).expect("a site without TLS");
     let log = AccessLog::start(AccessSink::off()).expect("a thread can be started");

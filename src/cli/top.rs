@@ -4,7 +4,7 @@ use std::{
     io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crossterm::{
@@ -18,6 +18,7 @@ use crossterm::{
     },
 };
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::{
     screen::{Line, Order, Tone, View},

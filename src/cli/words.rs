@@ -2,20 +2,23 @@
 
 /// `12 s`, `5 min`, `3 h`, `12 d`: the two digits that matter.
 pub(super) fn lasting(seconds: f64) -> String {
-    match seconds {
-        ..100.0 => format!("{seconds:.0} s"),
-        ..6000.0 => format!("{:.0} min", seconds / 60.0),
-        ..172_800.0 => format!("{:.0} h", seconds / 3600.0),
-        _ => format!("{:.0} d", (seconds / 86_400.0).floor()),
+    if seconds < 100.0 {
+        format!("{seconds:.0} s")
+    } else if seconds < 6000.0 {
+        format!("{:.0} min", seconds / 60.0)
+    } else if seconds < 172_800.0 {
+        format!("{:.0} h", seconds / 3600.0)
+    } else {
+        format!("{:.0} d", (seconds / 86_400.0).floor())
     }
 }
 
 /// `1234`, `56.7k`, `8.9M`.
 pub(super) fn count(number: u64) -> String {
     match number {
-        ..10_000 => number.to_string(),
-        ..1_000_000 => format!("{:.1}k", number as f64 / 1e3),
-        ..1_000_000_000 => format!("{:.1}M", number as f64 / 1e6),
+        0..10_000 => number.to_string(),
+        10_000..1_000_000 => format!("{:.1}k", number as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1}M", number as f64 / 1e6),
         _ => format!("{:.1}G", number as f64 / 1e9),
     }
 }

@@ -239,6 +239,7 @@ mod tests {
             referer: None,
             user_agent: Some(b"curl/7.88"),
             host: Some(b"hq:8100"),
+            trace: None,
             request_id: b"ab12",
             duration: Duration::from_micros(1_004_900),
             pool: Some("app_a"),

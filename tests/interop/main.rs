@@ -45,3 +45,7 @@ mod tunnels;
 
 // PROXY headers on both sides.
 mod proxy_protocol;
+
+// Who watches, and who is told.
+mod notify;
+mod prometheus;

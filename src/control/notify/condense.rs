@@ -1,36 +1,36 @@
 //! What is left to tell of what has happened in a while.
 
+use std::collections::HashSet;
+
 use crate::telemetry::{Event, EventKind};
 
 /// `events` without what was over before anybody could be told: of each server and of each pool only how it stands at the
 /// end, and that only if it stands differently than before.
 pub(super) fn condense(events: Vec<Event>) -> Vec<Event> {
-    let is_news = |index: usize| {
-        let event = &events[index];
-        let Some(family) = family(event.kind) else {
-            return true;
-        };
-        let alike = |other: &&Event| {
-            other.pool == event.pool
-                && other.subject == event.subject
-                && self::family(other.kind) == Some(family)
-        };
-        // What came first says how it stood before: not so.
-        let mut all = events.iter().filter(alike);
-        let first = all.next().map(|first| first.kind);
-        let last = events.iter().rfind(alike);
-        last.is_some_and(|last| last.id == event.id) && first == Some(event.kind)
-    };
-    let kept: Vec<_> = (0..events.len()).filter(|index| is_news(*index)).collect();
-    let mut kept = kept.into_iter().peekable();
-    let mut index = 0;
-    let mut left = events.clone();
-    left.retain(|_| {
-        let is_kept = kept.next_if_eq(&index).is_some();
-        index += 1;
-        is_kept
-    });
+    let news: HashSet<u64> = events
+        .iter()
+        .filter(|event| is_news(event, &events))
+        .map(|event| event.id)
+        .collect();
+    let mut left = events;
+    left.retain(|event| news.contains(&event.id));
     left
+}
+
+/// Whether `event` says how something stands at the end of `events`, and that is not how it stood before them.
+fn is_news(event: &Event, events: &[Event]) -> bool {
+    let Some(family) = family(event.kind) else {
+        return true;
+    };
+    let is_alike = |other: &&Event| {
+        other.pool == event.pool
+            && other.subject == event.subject
+            && self::family(other.kind) == Some(family)
+    };
+    // What came first says how it stood before: not so.
+    let first = events.iter().find(is_alike).map(|first| first.kind);
+    let last = events.iter().rfind(is_alike).map(|last| last.id);
+    last == Some(event.id) && first == Some(event.kind)
 }
 
 /// Kinds of which each takes the others back.

@@ -140,21 +140,21 @@ mod tests {
 
     #[test]
     fn a_chat_service_that_objects_inside_a_200_is_heard() {
-        let objection = |status, body: &str| {
+        let said = |status, body: &str| {
             let status = StatusCode::from_u16(status).unwrap();
-            super::objection(status, body.as_bytes())
+            objection(status, body.as_bytes())
         };
-        assert_eq!(objection(200, r#"{"errcode":0,"errmsg":"ok"}"#), None);
-        assert_eq!(objection(200, "ok"), None);
-        assert_eq!(objection(204, ""), None);
-        let said = objection(
+        assert_eq!(said(200, r#"{"errcode":0,"errmsg":"ok"}"#), None);
+        assert_eq!(said(200, "ok"), None);
+        assert_eq!(said(204, ""), None);
+        let heard = said(
             200,
             r#"{"errcode":310000,"errmsg":"keywords not in content"}"#,
         );
-        assert_eq!(said.unwrap(), "answered 310000: keywords not in content");
-        let said = objection(200, r#"{"code":19021,"msg":"sign match fail"}"#);
-        assert_eq!(said.unwrap(), "answered 19021: sign match fail");
-        assert_eq!(objection(500, "").unwrap(), "answered 500");
+        assert_eq!(heard.unwrap(), "answered 310000: keywords not in content");
+        let heard = said(200, r#"{"code":19021,"msg":"sign match fail"}"#);
+        assert_eq!(heard.unwrap(), "answered 19021: sign match fail");
+        assert_eq!(said(500, "").unwrap(), "answered 500");
     }
 
     /// HMAC-SHA256 of RFC 4231's second case, in base64.
