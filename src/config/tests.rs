@@ -144,7 +144,7 @@ fn several_syntax_errors_are_told_at_once() {
 #[test]
 fn what_later_versions_will_know_is_refused_and_not_ignored() {
     for (from, to) in [
-        ("[[listeners]]", "[admin]\nbind = \"1\"\n[[listeners]]"),
+        ("[[listeners]]", "[vrrp]\nid = 1\n[[listeners]]"),
         (
             "servers =",
             "discovery = { consul = \"c:8500\" }\nservers =",

@@ -163,13 +163,18 @@ impl Lease {
     }
 
     fn judge(&mut self, now: Instant, reason: &str) {
+        self.weigh(now, reason);
+        // If it is checked, a check finds out more than the next request would. Not before it is known what has to be
+        // found out: a check that is faster would find nothing wrong.
+        self.peer().check_now.notify_one();
+    }
+
+    fn weigh(&mut self, now: Instant, reason: &str) {
         if self.set.goes_by_wait() {
             let waited = now.duration_since(self.since);
             self.peer().latency.failed(now, waited);
         }
         let probed = std::mem::take(&mut self.chosen.is_probe);
-        // If it is checked, a check finds out more than the next request would.
-        self.peer().check_now.notify_one();
         if self.set.is_only_one(self.chosen.place) && !probed {
             return;
         }

@@ -5,6 +5,8 @@ mod grpc;
 mod hanging;
 mod nginx;
 
+use serde_json::Value;
+
 use crate::harness::{File, Lbd, lbd::command, until};
 use crate::support::outcome;
 
@@ -27,13 +29,16 @@ fn stream(keys: &str, pool: &str) -> Lbd {
 
 /// What `lbd status` says of a server: its state, and why.
 fn said_of(lbd: &Lbd, server: &str) -> String {
-    let ended = outcome(&mut command(&lbd.dir, &["status", "-c", "lb.toml"]));
+    let args = ["status", "--json", "-c", "lb.toml"];
+    let ended = outcome(&mut command(&lbd.dir, &args));
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    let line = ended.out.lines().find(|line| line.contains(server));
-    let line = line.unwrap_or_else(|| panic!("no {server} in {}", ended.out));
-    let words: Vec<_> = line.split_whitespace().collect();
-    // Between them its weight, and how much it has to do.
-    [&words[1..2], &words[5..]].concat().join(" ")
+    let status: Value = serde_json::from_str(&ended.out).expect("JSON");
+    let pools = status["pools"].as_array().into_iter().flatten();
+    let mut servers = pools.flat_map(|pool| pool["servers"].as_array().into_iter().flatten());
+    let found = servers.find(|known| known["server"].as_str().is_some_and(|s| s.contains(server)));
+    let found = found.unwrap_or_else(|| panic!("no {server} in {}", ended.out));
+    let words = ["state", "reason"].map(|key| found[key].as_str().unwrap_or_default());
+    words.join(" ").trim_end().to_owned()
 }
 
 /// Waits until what is said of a server begins so.

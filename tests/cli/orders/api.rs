@@ -109,7 +109,7 @@ fn what_makes_no_sense_is_400_and_changes_nothing() {
             r#"{ "state": "down", "force": true }"#,
             "unknown field `force`",
         ),
-        ("{}", "missing field `state`"),
+        ("{}", "say what to change: state, weight or max_conns"),
         ("down", "expected value"),
         ("", "EOF"),
     ] {
@@ -127,7 +127,7 @@ fn what_is_not_there_is_404() {
     for (target, part) in [
         ("/api/v1/pools/shop/servers/x", "there is no pool shop"),
         ("/api/v1/pools/app/servers/x", "pool app has no server x"),
-        ("/api/v1/pools/app", "no such request"),
+        ("/api/v1/pools/app/none", "no such request"),
     ] {
         let (status, said) = ask(&site, &format!("PATCH {target}"), down);
         assert_eq!(status, 404, "{target}: {said}");

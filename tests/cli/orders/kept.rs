@@ -68,7 +68,7 @@ fn an_order_goes_with_its_server() {
     let server = format!("\"{}\", ", site.a.addr());
     site.reload(&server, "");
     assert!(!status(&site.lbd).contains(&site.a.addr().to_string()));
-    assert_eq!(site.state_file(), "[]\n");
+    assert!(!site.state_file().contains(&site.a.addr().to_string()));
     site.reload("servers = [", &format!("servers = [{server}"));
     assert_eq!(site.names(), "ab");
 }
@@ -134,7 +134,7 @@ fn a_state_file_is_plain_json() {
     site.order("down", &site.a);
     let text = site.state_file();
     let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    let order = &json[0];
+    let order = &json["orders"][0];
     assert_eq!(order["pool"], "app", "{text}");
     assert_eq!(order["server"], site.a.addr().to_string(), "{text}");
     assert_eq!(order["state"], "down", "{text}");
@@ -156,7 +156,7 @@ fn a_deadline_goes_on_after_a_restart() {
     site.restart();
     let line = site.line(&site.a);
     assert!(
-        line.contains(" drain ") && line.contains("; down in 3"),
+        line.contains(" drain ") && line.contains("; down in 60 min"),
         "{line}"
     );
 }
