@@ -97,7 +97,7 @@ fn three_apps_are_served_and_a_stopped_server_goes_unnoticed() {
     running.signal(Signal::INT);
     let ended = running.finish();
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert!(ended.out.contains("\nstopping\n"), "{}", ended.out);
+    assert!(ended.out.contains("\nstopped\n"), "{}", ended.out);
 
     let _taken = std::net::TcpListener::bind(front).expect("the demo is gone");
     let refused = demo(&dir, port).finish();
