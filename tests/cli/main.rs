@@ -14,6 +14,7 @@ mod starting;
 
 // While it serves.
 mod admin;
+mod commands;
 mod explain;
 mod handshakes;
 mod logs;

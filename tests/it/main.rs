@@ -47,6 +47,11 @@ mod waiting;
 // What a file cannot say of all that.
 mod faults;
 
+// What others are told of it: clients, operators, and whoever collects traces.
+mod expose;
+mod stats;
+mod traces;
+
 // The running server.
 mod asleep;
 mod logs;

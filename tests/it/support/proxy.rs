@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use lbd::config::{self, Config, SourceFile};
-use lbd::server::Server;
+use lbd::server::{Server, Status};
 use lbd::upstream::{PoolStatus, ServerStatus};
 
 use super::client::Client;
@@ -76,9 +76,14 @@ impl Proxy {
         (troubles.handshakes.total(), troubles.h2_floods.total())
     }
 
-    /// What operators are told of the only pool.
+    /// What operators are told.
+    pub(crate) fn status(&self) -> Status {
+        self.0.status()
+    }
+
+    /// What they are told of the only pool.
     pub(crate) fn pool(&self) -> PoolStatus {
-        self.0.status().pools.remove(0)
+        self.status().pools.remove(0)
     }
 
     /// What they are told of its server at `addr`.
