@@ -13,22 +13,20 @@ fn read(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// What `pattern` finds in each file below `folder`, before its tests.
+/// What `pattern` finds in each file at or below `folder`, before its tests.
 fn found(folder: &str, pattern: &str) -> BTreeSet<String> {
     let pattern = Regex::new(pattern).expect("a pattern");
     let mut names = BTreeSet::new();
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).expect("a folder of the source") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|ending| ending == "rs") {
-                let text = fs::read_to_string(&path).expect("a source");
-                let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-                let all = pattern.captures_iter(code);
-                names.extend(all.map(|captures| captures[1].to_owned()));
-            }
+    let mut left = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            let entries = fs::read_dir(path).expect("a folder of the source");
+            left.extend(entries.map(|entry| entry.expect("an entry").path()));
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            let text = fs::read_to_string(&path).expect("a source");
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let all = pattern.captures_iter(code);
+            names.extend(all.map(|captures| captures[1].to_owned()));
         }
     }
     assert!(!names.is_empty(), "nothing was found in {folder:?}");
@@ -50,9 +48,12 @@ impl Named for str {
 /// The keys that the file may have, in whatever table.
 fn keys() -> BTreeSet<String> {
     let mut keys = found("src/config", r#"\.get\(\s*"([a-z_0-9]+)"\s*\)"#);
+    // Read by a helper beside them, which is called with the name.
+    let by_helper = r#"\b(?:number|flag|edits|read_limit\(&?section,)\(?\s*"([a-z_]+)""#;
+    keys.extend(found("src/config", by_helper));
     keys.extend(found(
-        "src/config",
-        r#"\b(?:number|flag|read_limit\(&?section,)\(?\s*"([a-z_]+)""#,
+        "src/config/route.rs",
+        r#""(exact|regex)" => PathMatch"#,
     ));
     keys
 }
