@@ -8,12 +8,12 @@
 //! | floor | rooms | what for |
 //! |---|---|---|
 //! | 6 | [`cli`] | arguments, exit codes, the demo |
-//! | 5 | [`control`] | signals, the control socket, the service manager |
+//! | 5 | [`control`] | signals, the control socket, the admin port with its API, page and metrics, notifications, the service manager |
 //! | 4 | [`server`] | workers, the snapshot they serve, reload, drain |
 //! | 3 | [`http`], [`stream`] | answer one request, by forwarding it or not; pass TCP and UDP on |
 //! | 2 | [`upstream`] | pools, peers, balancing, health, connections to peers |
-//! | 1 | [`net`] | sockets, the PROXY protocol, TLS, deadlines, buffers, relays |
-//! | 0 | [`config`], [`telemetry`] | one file into a checked `Config`; counters and logs |
+//! | 1 | [`net`] | sockets, the PROXY protocol, TLS, deadlines, buffers, relays; what lbd itself asks of others |
+//! | 0 | [`config`], [`telemetry`] | one file into a checked `Config`; counts, events, traces and logs |
 //!
 //! A member of a pool is a *server* in `lb.toml` and in messages, for that is nginx's word, and a
 //! *peer* in code, so that it is not confused with our own [`server`].
@@ -25,8 +25,9 @@
 //! its path waits for a channel, or for a lock that is held for longer than one choice takes; and for another
 //! task only where HTTP/2 has many requests share a connection: that is one task, and each of its streams is one. What
 //! the workers share is one `ArcSwap` with the snapshot, each pool's turns, and for each peer its counters and its
-//! health. One thread checks servers, one writes the access log, and the control thread has the rest: signals,
-//! reloads, orders, names.
+//! health. What is counted is not shared: each worker has a stripe of its own, and whoever asks adds them up
+//! (`telemetry/stripes.rs`). One thread checks servers, one writes the access log, one sends traces if there are any, and
+//! the control thread has the rest: signals, reloads, orders, names, the API, and telling people.
 //!
 //! # The life of a request
 //!
@@ -47,7 +48,7 @@
 //! 7. `http/upload.rs` sends the request, `http/deliver.rs` and `http/relay.rs` the response, both at
 //!    once where they must.
 //! 8. `http/exchange.rs`: when the `Exchange` is dropped, by the last byte, an abort or a panic, it
-//!    writes the one access line; the `Lease` tells the peer's health what came of it.
+//!    counts it and writes the one access line; the `Lease` tells the peer's health and counts what came of it.
 //!
 //! A request whose answer is 101 ends in `http/switch.rs`, and a connection of a stream in `stream/connection.rs`, as
 //! the same thing: an `upstream/tunnel.rs` around a `net/relay.rs`, a small task that holds two sockets, no memory
