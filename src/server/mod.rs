@@ -8,6 +8,7 @@ mod caretaker;
 mod editing;
 mod expiry;
 mod orders;
+mod ports;
 mod reload;
 mod snapshot;
 mod status;
@@ -32,8 +33,9 @@ use tokio::{sync::Notify, task::JoinHandle, time::Instant};
 use self::{
     caretaker::Caretaker,
     orders::Orders,
+    ports::{Bound, Sockets, announce, bind_all, ports},
     snapshot::Snapshot,
-    worker::{Bell, BoundSocket, Port, Service, Worker},
+    worker::{Bell, Port, Worker},
 };
 pub use self::{
     editing::{EditWish, EditWishError},
@@ -45,9 +47,9 @@ pub use self::{
     },
 };
 use crate::{
-    config::{self, AccessTarget, At, Config, StreamProtocol},
+    config::{self, AccessTarget, Config},
     http::{Question, explain},
-    net::{BindError, bind, bind_datagrams},
+    net::BindError,
     telemetry::{
         AccessLog, AccessSink, EventKind, Events, Severity, Tracer, Troubles, expect_workers,
     },
@@ -93,22 +95,6 @@ pub struct Server {
     tracer: Mutex<Option<(config::Tracing, Arc<Tracer>)>>,
     started: Instant,
     started_at: Timestamp,
-}
-
-/// A port that is listened on.
-#[derive(Clone, Copy, Debug)]
-struct Bound {
-    /// As the file says it.
-    configured: Port,
-    /// With the port that the system chose, if the file says 0.
-    actual: SocketAddr,
-}
-
-/// Sockets for one port, one for each worker.
-#[derive(Debug)]
-struct Sockets {
-    bound: Bound,
-    sockets: Vec<BoundSocket>,
 }
 
 /// Why a configuration cannot be started.
@@ -312,36 +298,6 @@ impl Server {
         Ok(())
     }
 
-    /// The tracer that `config` describes: the one that there is, if it is the same.
-    fn tracer_for(&self, config: &Config) -> Option<(config::Tracing, Arc<Tracer>)> {
-        let wanted = config.tracing.as_ref()?;
-        let current = self.tracer();
-        let same = current.as_ref().filter(|(known, _)| known.is_same(wanted));
-        let same = same.map(|(_, tracer)| Arc::clone(tracer));
-        let tracer = same.unwrap_or_else(|| traces::tracer(wanted));
-        Some((wanted.clone(), tracer))
-    }
-
-    /// Has `next` be the tracer from now on; the one before sends what is left.
-    fn follow_tracer(&self, next: Option<(config::Tracing, Arc<Tracer>)>) {
-        let is_same = |before: &Arc<Tracer>| {
-            let next = next.as_ref();
-            next.is_some_and(|(_, next)| Arc::ptr_eq(before, next))
-        };
-        let mut tracer = self.tracer();
-        let before = tracer.take().filter(|(_, before)| !is_same(before));
-        *tracer = next;
-        drop(tracer);
-        if let Some((_, before)) = before {
-            traces::retire(before);
-        }
-    }
-
-    fn tracer(&self) -> MutexGuard<'_, Option<(config::Tracing, Arc<Tracer>)>> {
-        // Replaced as a whole.
-        self.tracer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Opens the access log again, after its file was moved away.
     ///
     /// # Errors
@@ -466,96 +422,5 @@ fn open(target: &AccessTarget) -> io::Result<AccessSink> {
         AccessTarget::Off => Ok(AccessSink::off()),
         AccessTarget::Stdout => Ok(AccessSink::stdout()),
         AccessTarget::File(path) => AccessSink::file(path),
-    }
-}
-
-fn ports(config: &Config) -> Vec<Port> {
-    let listeners = config.listeners.iter();
-    let listeners = listeners.flat_map(|listener| ports_for(&listener.bind, Service::Http));
-    let streams = config.streams.iter();
-    let streams = streams.flat_map(|stream| ports_for(&stream.bind, service_of(stream)));
-    listeners.chain(streams).collect()
-}
-
-fn ports_for(bind: &[At<SocketAddr>], service: Service) -> impl Iterator<Item = Port> {
-    bind.iter().map(move |bind| Port {
-        address: bind.value,
-        service,
-    })
-}
-
-fn service_of(stream: &config::Stream) -> Service {
-    match stream.protocol {
-        StreamProtocol::Udp => Service::Datagrams,
-        StreamProtocol::Tcp => Service::Stream,
-    }
-}
-
-/// Binds `ports`, `count` sockets each; `current` is what this process listens on already.
-fn bind_all(ports: Vec<Port>, count: usize, current: &[Bound]) -> Result<Vec<Sockets>, StartError> {
-    let is_udp = |port: Port| port.service == Service::Datagrams;
-    let mut ours: Vec<(bool, u16)> = current
-        .iter()
-        .map(|bound| (is_udp(bound.configured), bound.actual.port()))
-        .collect();
-    let mut all = Vec::with_capacity(ports.len());
-    for configured in ports {
-        let is_ours = ours.contains(&(is_udp(configured), configured.address.port()));
-        let (sockets, actual) = bind_port(configured, count, is_ours)?;
-        ours.push((is_udp(configured), actual.port()));
-        all.push(Sockets {
-            bound: Bound { configured, actual },
-            sockets,
-        });
-    }
-    Ok(all)
-}
-
-/// `count` sockets, and the address that they have.
-fn bind_port(
-    port: Port,
-    count: usize,
-    is_ours: bool,
-) -> Result<(Vec<BoundSocket>, SocketAddr), StartError> {
-    if port.service == Service::Datagrams {
-        let sockets = bind_datagrams(port.address, count, is_ours)?;
-        let actual = sockets.first().map(std::net::UdpSocket::local_addr);
-        let actual = actual.unwrap_or(Ok(port.address))?;
-        return Ok((sockets.into_iter().map(BoundSocket::Udp).collect(), actual));
-    }
-    // A server behind a stream may be the one that speaks first.
-    let is_silent_at_first = port.service == Service::Http;
-    let sockets = bind(port.address, count, is_ours, is_silent_at_first)?;
-    let actual = sockets.first().map(std::net::TcpListener::local_addr);
-    let actual = actual.unwrap_or(Ok(port.address))?;
-    Ok((sockets.into_iter().map(BoundSocket::Tcp).collect(), actual))
-}
-
-/// Says what is served, so that a look at the log answers "did it take my change?".
-fn announce(config: &Config, bound: &[Bound]) {
-    let names = |count: usize, name: &Option<At<String>>| {
-        let name = name.as_ref().map(|name| format!(" ({})", name.value));
-        std::iter::repeat_n(name.unwrap_or_default(), count)
-    };
-    let of_listeners = config.listeners.iter();
-    let of_listeners = of_listeners.flat_map(|l| names(l.bind.len(), &l.name));
-    let of_streams = config.streams.iter();
-    let of_streams = of_streams.flat_map(|s| names(s.bind.len(), &s.name));
-    // Both in the order of the file.
-    for (bound, name) in bound.iter().zip(of_listeners.chain(of_streams)) {
-        let udp = match bound.configured.service {
-            Service::Datagrams => "UDP ",
-            Service::Http | Service::Stream => "",
-        };
-        tracing::info!("listening on {udp}{}{name}", bound.actual);
-    }
-    for pool in &config.pools {
-        let count = pool.servers.len();
-        let plural = if count == 1 { "" } else { "s" };
-        tracing::info!(
-            "pool {}: {count} server{plural}, {}",
-            pool.name.value,
-            pool.balance
-        );
     }
 }

@@ -1,6 +1,10 @@
 //! The tracer that a configuration describes, and how its spans get to a collector.
 
-use std::{fmt, sync::Arc, thread};
+use std::{
+    fmt,
+    sync::{Arc, MutexGuard, PoisonError},
+    thread,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,6 +13,7 @@ use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
 use tokio::runtime::{Builder, Runtime};
 
+use super::Server;
 use crate::{config, net::Outbound, telemetry::Tracer};
 
 /// The tracer that `tracing` describes. A collector that cannot be had is spoken of, and requests go on without one.
@@ -27,13 +32,48 @@ pub(super) fn tracer(tracing: &config::Tracing) -> Arc<Tracer> {
 }
 
 /// Lets go of `tracer`, which takes a while, without anybody waiting for it.
-pub(super) fn retire(tracer: Arc<Tracer>) {
+fn retire(tracer: Arc<Tracer>) {
     let shutdown = move || tracer.shutdown();
     let started = thread::Builder::new()
         .name("lbd-traces-end".to_owned())
         .spawn(shutdown);
     if let Err(error) = started {
         tracing::debug!("traces: {error}");
+    }
+}
+
+impl Server {
+    /// The tracer that `config` describes: the one that there is, if it is the same.
+    pub(super) fn tracer_for(
+        &self,
+        config: &config::Config,
+    ) -> Option<(config::Tracing, Arc<Tracer>)> {
+        let wanted = config.tracing.as_ref()?;
+        let current = self.tracer();
+        let same = current.as_ref().filter(|(known, _)| known.is_same(wanted));
+        let same = same.map(|(_, tracer)| Arc::clone(tracer));
+        let tracer = same.unwrap_or_else(|| tracer(wanted));
+        Some((wanted.clone(), tracer))
+    }
+
+    /// Has `next` be the tracer from now on; the one before sends what is left.
+    pub(super) fn follow_tracer(&self, next: Option<(config::Tracing, Arc<Tracer>)>) {
+        let is_same = |before: &Arc<Tracer>| {
+            let next = next.as_ref();
+            next.is_some_and(|(_, next)| Arc::ptr_eq(before, next))
+        };
+        let mut tracer = self.tracer();
+        let before = tracer.take().filter(|(_, before)| !is_same(before));
+        *tracer = next;
+        drop(tracer);
+        if let Some((_, before)) = before {
+            retire(before);
+        }
+    }
+
+    pub(super) fn tracer(&self) -> MutexGuard<'_, Option<(config::Tracing, Arc<Tracer>)>> {
+        // Replaced as a whole.
+        self.tracer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
