@@ -82,7 +82,7 @@ fn exporter(
 ) -> Result<SpanExporter, Box<dyn std::error::Error + Send + Sync>> {
     let client = Client {
         outbound: Outbound::new(Arc::clone(&collector.authorities.roots))?,
-        runtime: Builder::new_current_thread().enable_all().build()?,
+        runtime: Some(Builder::new_current_thread().enable_all().build()?),
     };
     let exporter = SpanExporter::builder()
         .with_http()
@@ -95,7 +95,17 @@ fn exporter(
 /// The SDK sends from a thread of its own, which has no runtime: it is lent this one.
 struct Client {
     outbound: Outbound,
-    runtime: Runtime,
+    /// Until it is dropped.
+    runtime: Option<Runtime>,
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // Wherever that is: a runtime that is dropped inside another waits, which is not allowed there.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl fmt::Debug for Client {
@@ -110,7 +120,8 @@ impl HttpClient for Client {
         let (head, body) = request.into_parts();
         let url = head.uri.to_string();
         let posting = self.outbound.post(&url, "application/x-protobuf", body);
-        let (status, body) = self.runtime.block_on(posting)?;
+        let runtime = self.runtime.as_ref().ok_or("at its end")?;
+        let (status, body) = runtime.block_on(posting)?;
         let mut response = Response::new(body);
         *response.status_mut() = status;
         Ok(response)
