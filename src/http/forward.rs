@@ -120,11 +120,15 @@ impl Forwarding<'_, '_, '_> {
                         search.found(&lease, &answered.response, now);
                         return Ok(Some((answered, lease)));
                     };
+                    lease.moved(upload.received(), 0);
                     self.blame(&mut lease, &answered.response, now);
                     self.exchange.end_attempt(None, now);
                     lease = next;
                 }
                 Err(TryError::Peer { failure, heard }) => {
+                    if failure.sent {
+                        lease.moved(upload.received(), 0);
+                    }
                     if failure.kind != FailureKind::Refused {
                         lease.failed(now, &failure);
                     }
@@ -147,7 +151,10 @@ impl Forwarding<'_, '_, '_> {
                     }
                 }
                 Err(TryError::Client(error)) => return Err(error),
-                Err(TryError::Gone) => return Ok(None),
+                Err(TryError::Gone) => {
+                    lease.moved(upload.received(), 0);
+                    return Ok(None);
+                }
             }
         }
     }

@@ -115,6 +115,24 @@ impl Place {
         self.kind == Kind::Crowded
     }
 
+    /// A tunnel begins in it.
+    pub fn begin_tunnel(&self) {
+        let stats = self.stats().own();
+        stats.tunnels_begun.add(1);
+        if self.kind == Kind::Part {
+            stats.inner_begun.add(1);
+        }
+    }
+
+    /// A tunnel in it has ended.
+    pub fn end_tunnel(&self) {
+        let stats = self.stats().own();
+        stats.tunnels_ended.add(1);
+        if self.kind == Kind::Part {
+            stats.inner_ended.add(1);
+        }
+    }
+
     /// What has come through its gate.
     pub fn stats(&self) -> &Striped<ListenerStats> {
         &self.counts.stats

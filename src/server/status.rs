@@ -11,7 +11,9 @@ use super::{
 use crate::{
     config::Certificate,
     net::Gate,
-    telemetry::{CodeTotals, DurationClasses, Durations, Latency, RequestTotals},
+    telemetry::{
+        CodeTotals, DurationClasses, Durations, Latency, ListenerStats, RequestTotals, Tally,
+    },
     upstream::PoolStatus,
 };
 
@@ -201,16 +203,17 @@ impl Server {
     fn listener(&self, front: &Front<'_>) -> ListenerStatus {
         let stats = front.gate.stats();
         let totals = RequestTotals::of(stats, |own| &own.requests);
-        let tunnels = stats.sum(|own| {
-            own.tunnels_begun
-                .get()
-                .wrapping_sub(own.tunnels_ended.get())
-        });
-        let busy = stats.sum(|own| own.woken.get().wrapping_sub(own.slept.get()));
+        let since = |begun: fn(&ListenerStats) -> &Tally, ended: fn(&ListenerStats) -> &Tally| {
+            stats.sum(|own| begun(own).get().wrapping_sub(ended(own).get()))
+        };
+        let tunnels = since(|own| &own.tunnels_begun, |own| &own.tunnels_ended);
+        let inner = since(|own| &own.inner_begun, |own| &own.inner_ended);
+        let busy = since(|own| &own.woken, |own| &own.slept);
         let (connections, max_connections) = front.connections();
         let is_http = is_http(front.protocol);
         // Looked at one after the other: what moves between two looks must not make it less than none.
-        let idle = connections.saturating_sub(busy).saturating_sub(tunnels);
+        let alone = tunnels.saturating_sub(inner);
+        let idle = connections.saturating_sub(busy).saturating_sub(alone);
         let addresses = self.addresses(front);
         ListenerStatus {
             name: front.name(),

@@ -66,18 +66,22 @@ impl Connecting<'_> {
                 }
             }
             picked = self.keys.pick(pool, &tried, now);
+            if picked.is_ok() && !pool.allows_retry(now) {
+                return None;
+            }
         }
         None
     }
 
-    /// Nothing of what the client says has been sent to anybody, so that every try is like the first.
+    /// Nothing of what the client says has been sent to anybody, so that every try is like the first. Whether the pool's
+    /// budget has room for another is asked once there is somebody to try.
     fn may_go_on(&self, failure: &Failure, tried: &[PeerId], elapsed: Duration) -> bool {
         let so_far = TrySoFar {
             tries: tried.len(),
             elapsed,
             replayable: true,
         };
-        let Destination { pool, retry } = self.destination;
-        retry.allows(failure, &Method::GET, so_far) && pool.allows_retry(Instant::now())
+        let retry = &self.destination.retry;
+        retry.allows(failure, &Method::GET, so_far)
     }
 }

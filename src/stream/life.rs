@@ -300,13 +300,13 @@ impl Life {
             return false;
         };
         let Destination { pool, retry } = &*self.destination;
-        let may_go_on = retry.allows(failure, &Method::GET, so_far) && pool.allows_retry(now);
+        let may_go_on = retry.allows(failure, &Method::GET, so_far);
         if self.table.is_ending() || !may_go_on {
             return false;
         }
         let (client, port) = (self.session.asker.0, self.table.arrival.actual.port());
         let chosen = choose(&self.destination, client, port, &mut self.tried, now);
-        let Some((lease, peer)) = chosen else {
+        let Some((lease, peer)) = chosen.filter(|_| pool.allows_retry(now)) else {
             return false;
         };
         if let Err(error) = peer.send(&last)

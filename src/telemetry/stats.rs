@@ -64,6 +64,10 @@ pub struct ListenerStats {
     pub tunnels_begun: Tally,
     /// See `tunnels_begun`.
     pub tunnels_ended: Tally,
+    /// Of these tunnels, those inside connections that others share.
+    pub inner_begun: Tally,
+    /// See `inner_begun`.
+    pub inner_ended: Tally,
     /// TLS handshakes that failed.
     pub tls_failures: Tally,
     /// Connections without the PROXY header that they must begin with.

@@ -37,7 +37,7 @@ impl<C: Side> Tunnel<C> {
     ) -> Self {
         shared.drain.enter();
         if let Some(place) = &place {
-            place.stats().own().tunnels_begun.add(1);
+            place.begin_tunnel();
         }
         Self {
             relay,
@@ -88,7 +88,7 @@ impl<C: Side> Drop for Tunnel<C> {
             shared.write_held(line, self.relay.to_client(), self.relay.from_client());
         }
         if let Some(place) = &self.place {
-            place.stats().own().tunnels_ended.add(1);
+            place.end_tunnel();
         }
         shared.drain.leave();
     }

@@ -1,40 +1,13 @@
 //! `lbd down` and `up` where somebody is careless, or caches are cold.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    io::{Read, Write},
+    net::SocketAddr,
     os::unix::net::UnixStream,
-    thread,
 };
 
 use crate::harness::{File, Lbd, process::Finished};
-use crate::support::{Client, lbd};
-
-/// Says `name` to every request without a body. It ends with the tests.
-fn server(name: &'static str) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let addr = listener.local_addr().expect("a bound socket");
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let stream = stream.expect("a connection");
-            thread::spawn(move || answer_all(name, &stream));
-        }
-    });
-    addr
-}
-
-/// Until the connection ends, in whichever way.
-fn answer_all(name: &str, stream: &TcpStream) {
-    let length = name.len();
-    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{name}");
-    for line in BufReader::new(stream).lines() {
-        let Ok(line) = line else { return };
-        let mut writer = stream;
-        if line.is_empty() && writer.write_all(answer.as_bytes()).is_err() {
-            return;
-        }
-    }
-}
+use crate::support::{Client, lbd, named};
 
 /// Two servers, a and b, and lbd before them.
 struct Site {
@@ -45,7 +18,7 @@ struct Site {
 impl Site {
     /// With these keys of the pool.
     fn start(keys: &str) -> Self {
-        let (a, b) = (server("a"), server("b"));
+        let (a, b) = (named("a"), named("b"));
         let rest = format!(
             "[[routes]]\npath = \"/\"\npool = \"app\"\n[pools.app]\nservers = [\"{a}\", \"{b}\"]\n{keys}\n"
         );

@@ -48,4 +48,5 @@ mod proxy_protocol;
 
 // Who watches, and who is told.
 mod notify;
+mod page;
 mod prometheus;

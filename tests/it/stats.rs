@@ -128,7 +128,9 @@ async fn a_head_that_cannot_be_read_counts_at_the_listener() {
     let backend = Backend::start(ok("x")).await;
     let proxy = before(&backend).await;
     let mut client = proxy.raw().await;
-    client.send("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n").await;
+    client
+        .send("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
+        .await;
     assert_eq!(client.response().await.status, 400);
     let refused = CodeTotals {
         client_errors: 1,

@@ -1,5 +1,6 @@
 //! Who is turned away at the port, with what, and that nothing comes of it.
 
+mod garbage;
 mod limits;
 
 use serde_json::Value;

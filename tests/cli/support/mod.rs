@@ -5,6 +5,7 @@ mod checked;
 mod client;
 mod command;
 mod manager;
+mod named;
 mod secure;
 mod slow;
 
@@ -12,8 +13,9 @@ pub(crate) use self::{
     certs::Pair,
     checked::{Checked, check, check_in},
     client::{Client, get, post},
-    command::{HELLO, lbd, says},
+    command::{HELLO, lbd, restart, says},
     manager::Manager,
+    named::named,
     secure::Secure,
     slow::Slow,
 };

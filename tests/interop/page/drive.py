@@ -32,7 +32,7 @@ class Page:
 
     def load(self):
         self.driver.get(self.url)
-        self.until("lbd has answered", lambda: self.attribute("#verdict", "class") != "unknown")
+        self.until("lbd is asked", lambda: self.verdict() != ["unknown"])
 
     # What is seen.
 
@@ -50,6 +50,10 @@ class Page:
 
     def attribute(self, css, name):
         return self[css].get_attribute(name)
+
+    def verdict(self):
+        """Its classes."""
+        return self.attribute("#verdict", "class").split()
 
     def js(self, expression):
         return self.driver.execute_script(f"return {expression}")
@@ -77,9 +81,9 @@ class Page:
     def until_state(self, address, state):
         self.until(f"{address} is {state}", lambda: self.state(address) == state)
 
-    def until_seen_anew(self):
-        """The page has asked lbd and drawn what it said, twice: the first may have been asked before now."""
-        for _ in range(2):
+    def until_seen_anew(self, times=2):
+        """The page has asked lbd and drawn what it said: by default once from now on, and what was asked before now."""
+        for _ in range(times):
             asked = "performance.getEntriesByType('resource').filter((e) => e.name.includes('/events')).length"
             before = self.js(asked)
             self.until("lbd is asked again", lambda: self.js(asked) > before)
@@ -113,7 +117,7 @@ class Page:
 
 def what_is_there_is_seen(page):
     assert page.text("#verdict-word") == "All is well", page.text("#verdict")
-    assert page.attribute("#verdict", "class") == "good"
+    assert "good" in page.verdict()
     assert page.driver.title == "lbd · " + urllib.parse.urlsplit(page.url).netloc, page.driver.title
     assert page.texts(".server .name") == list(page.servers()), page.texts(".server .name")
     assert page.texts(".server .state") == ["up", "up"], page.texts(".server .state")
@@ -133,7 +137,7 @@ def a_server_goes_and_comes_back(page, pid):
     took = time.monotonic() - killed
     assert took < 2, f"{took:.2f} s"
     assert page.text("#verdict-word") == "Something is wrong", page.text("#verdict")
-    assert page.attribute("#verdict", "class") == "bad"
+    assert "bad" in page.verdict()
     reasons = page.text("#verdict-reasons")
     assert reasons.startswith(f"app · {server} is out — ") and "refused" in reasons, reasons
     assert page.driver.title.startswith("! "), page.driver.title
@@ -177,6 +181,27 @@ def newest_come_first(page):
     page.until("all events are seen", lambda: len(page.all("#events time")) == len(known))
     texts = page.texts("#events li span")
     assert texts == [event["text"] for event in reversed(known)], texts
+
+
+def events_come_once(page):
+    """Each answer takes longer than the page waits until it looks again."""
+    page.devtools("Network.enable")
+    slow = {"offline": False, "latency": 1200, "downloadThroughput": -1, "uploadThroughput": -1}
+    page.devtools("Network.emulateNetworkConditions", **slow)
+    page.api(f"api/v1/pools/app/servers/{list(page.servers())[0]}", "PATCH", {"state": "drain"})
+    page.until("the event is seen", lambda: " drains" in page.text("#events"))
+    page.until_seen_anew(times=1)
+    texts = page.texts("#events li span")
+    known = [event["text"] for event in page.api("api/v1/events")["events"]]
+    assert texts == known[::-1], texts
+
+
+def what_is_selected_stays_so(page):
+    for css in [".server .name", "#routes td"]:
+        page.driver.execute_script("getSelection().selectAllChildren(document.querySelector(arguments[0]))", css)
+        page.until_seen_anew()
+        selected = page.js("getSelection().toString()")
+        assert selected, css
 
 
 def it_fits_a_telephone(page, pid):
@@ -284,15 +309,35 @@ def down_asks_first(page):
     assert page.servers() == {one: "down", other: "up"}, page.servers()
 
 
+def it_asks_for_its_token(page):
+    """Nobody may so much as read without it."""
+    assert page["#token"].is_displayed()
+    assert page.text("#verdict-word") not in ["All is well", "lbd does not answer"], page.text("#verdict")
+    page["#token-value"].send_keys(TOKEN)
+    page["#token button"].click()
+    page.until_well()
+
+
 # === lbd itself ===
 
 
 def lbd_ends(page):
     page.until("it does not answer", lambda: page.text("#verdict-word") == "lbd does not answer")
-    assert page.attribute("#verdict", "class") == "bad"
+    assert "bad" in page.verdict()
     assert page.driver.title.startswith("! "), page.driver.title
     # What is shown is old, and it says so.
     assert page.text("#verdict-reasons").startswith("since "), page.text("#verdict")
+
+
+def lbd_hangs(page, pid):
+    """`pid` is lbd's."""
+    stopped = time.monotonic()
+    os.kill(int(pid), signal.SIGSTOP)
+    page.until("it does not answer", lambda: page.text("#verdict-word") == "lbd does not answer")
+    took = time.monotonic() - stopped
+    assert took < 6, f"{took:.2f} s"
+    os.kill(int(pid), signal.SIGCONT)
+    page.until_well()
 
 
 def browser(chromedriver, directory, scene):

@@ -1,6 +1,7 @@
 //! Connections: how many there are, how many of them wait for a next request, and how many were sent away.
 
 use lbd::server::{ListenerStatus, Status};
+use lbd::telemetry::CodeTotals;
 
 use crate::support::backend::Backend;
 use crate::support::behaviour::{Gate, gated};
@@ -13,7 +14,7 @@ use crate::support::raw::Raw;
 use crate::support::streams::stream;
 use crate::support::wait;
 
-use super::{CodeTotals, NONE, comes_to, good};
+use super::{NONE, comes_to, good};
 
 /// A second listener.
 const SECOND: &str = "[[listeners]]\nname = \"second\"\nbind = \"127.0.0.2:0\"\n";
@@ -25,13 +26,8 @@ fn hello() -> String {
 
 /// Connections of the first listener, those of them that are idle, and those that there ever were.
 fn connections(status: &Status) -> [u64; 3] {
-    let ListenerStatus {
-        connections,
-        idle,
-        accepted,
-        ..
-    } = status.listeners[0];
-    [connections, idle, accepted]
+    let listener = &status.listeners[0];
+    [listener.connections, listener.idle, listener.accepted]
 }
 
 /// A server that answers when the gate opens, and lbd before it, for clients of both versions.
@@ -119,7 +115,10 @@ async fn handshakes_that_fail_are_counted() {
     client.rest().await;
     comes_to(&proxy, 1, |status| status.listeners[0].tls_failures).await;
     let listener = proxy.status().listeners.remove(0);
-    assert_eq!((listener.protocol.as_str(), listener.requests), ("https", NONE));
+    assert_eq!(
+        (listener.protocol.as_str(), listener.requests),
+        ("https", NONE)
+    );
 }
 
 #[tokio::test]
@@ -162,7 +161,10 @@ async fn each_listener_has_its_own_count_and_the_totals_have_them_all() {
     })
     .await;
     let durations = proxy.status().totals.durations;
-    assert_eq!((durations.bounds_ms.len(), durations.counts.len()), (36, 37));
+    assert_eq!(
+        (durations.bounds_ms.len(), durations.counts.len()),
+        (36, 37)
+    );
     assert_eq!(durations.counts.iter().sum::<u64>(), 3);
 }
 
