@@ -6,7 +6,7 @@ const WORDS = {
   en: {
     unlock: 'Unlock', lock: 'Lock', token: 'Token of [admin]:', use: 'Use', events: 'What happened', routes: 'Routes',
     listeners: 'Ports', certificates: 'Certificates', reload: 'Reload the file',
-    well: 'All is well', hurts: 'Something is wrong', look: 'Have a look', silent: 'lbd does not answer', ending: 'lbd is stopping',
+    well: 'All is well', hurts: 'Something is wrong', look: 'Have a look', silent: 'lbd does not answer', locked: 'It asks for the token', ending: 'lbd is stopping',
     rps: 'Requests per second', errors: 'Errors (5xx)', p99: 'Slowest 1 % take', connections: 'Connections',
     most: 'at most {n}', ofWhich: '{idle} idle, {tunnels} tunnels',
     live: '{live} of {all} live', dark: 'no live server', waiting: '{n} waiting', retries: '{n} tried again',
@@ -20,14 +20,14 @@ const WORDS = {
     reloadFailed: 'The last reload failed: the file has faults, and the one before it is served',
     lost: '{n} access lines were lost: the disk does not take them', silentSince: 'since {t}; what is shown is from then',
     route: 'Route', leadsTo: 'Leads to', requests: 'Requests', name: 'Name', address: 'Address', speaks: 'Speaks', open: 'Open',
-    idle: 'Idle', refused: 'Refused', tls: 'TLS failures', sent: 'Sent', received: 'Received', file: 'File', names: 'Names',
+    idle: 'Idle', upgraded: 'Tunnels', refused: 'Refused', tls: 'TLS failures', sent: 'Sent', received: 'Received', file: 'File', names: 'Names',
     ends: 'Ends', days: 'Days left', running: 'version {version}, up {t}, serves {file}', nothing: 'Nothing yet',
     badToken: 'The token is not right, or there is none in [admin]',
   },
   zh: {
     unlock: '解锁操作', lock: '锁定', token: '[admin] 的令牌：', use: '使用', events: '最近事件', routes: '路由', listeners: '监听端口',
     certificates: '证书', reload: '重新加载配置',
-    well: '一切正常', hurts: '有故障', look: '请留意', silent: 'lbd 没有响应', ending: 'lbd 正在停止',
+    well: '一切正常', hurts: '有故障', look: '请留意', silent: 'lbd 没有响应', locked: '需要令牌', ending: 'lbd 正在停止',
     rps: '每秒请求数', errors: '错误（5xx）', p99: '最慢的 1% 耗时', connections: '连接数',
     most: '最高 {n}', ofWhich: '空闲 {idle}，隧道 {tunnels}',
     live: '{live}/{all} 台可用', dark: '没有可用的服务器', waiting: '{n} 个请求在排队', retries: '重试 {n} 次',
@@ -41,7 +41,7 @@ const WORDS = {
     reloadFailed: '上次重新加载失败：配置文件有错，仍在使用之前的配置',
     lost: '丢失了 {n} 行访问日志：磁盘写不进去', silentSince: '从 {t} 起；页面显示的是那时的数据',
     route: '路由', leadsTo: '去向', requests: '请求数', name: '名称', address: '地址', speaks: '协议', open: '连接',
-    idle: '空闲', refused: '拒绝', tls: 'TLS 失败', sent: '发出', received: '收到', file: '文件', names: '域名',
+    idle: '空闲', upgraded: '隧道', refused: '拒绝', tls: 'TLS 失败', sent: '发出', received: '收到', file: '文件', names: '域名',
     ends: '到期', days: '剩余天数', running: '版本 {version}，已运行 {t}，配置 {file}', nothing: '暂无',
     badToken: '令牌不对，或 [admin] 里没有配置令牌',
   },
@@ -57,6 +57,9 @@ let lastAt = 0;
 let before = null;        // the one before it, for rates
 let beforeAt = 0;
 let lastEvent = 0;
+let looking = false;
+let lookAgain = false;
+let lookedAt = 0;
 const events = [];
 const KEPT = 180;         // points of a chart: three minutes
 
@@ -98,8 +101,11 @@ function make(tag, className, text) {
   return element;
 }
 
-function put(element, text) {
-  if (element.textContent !== text) element.textContent = text;
+// Nothing is put anew that is there already, so that it can be selected and copied.
+function put(element, text, small = '') {
+  if (element.textContent === text + small && Boolean(element.firstElementChild) === Boolean(small)) return;
+  element.replaceChildren(text);
+  if (small) element.append(make('small', '', small));
 }
 
 // Makes the children of `parent` those of `items`, each known by its key: what is there stays, so that a button does not
@@ -189,7 +195,7 @@ function drawCharts() {
     const [title, now, svg, most] = card.children;
     put(title, say(name));
     const value = chart.points[chart.points.length - 1];
-    now.replaceChildren(number(value), make('small', '', value === null ? '' : chart.unit));
+    put(now, number(value), value === null ? '' : chart.unit);
     const highest = Math.max(...chart.points.map((point) => point ?? 0));
     put(most, chart.more ? chart.more() : say('most', { n: number(highest) + chart.unit }));
     const first = KEPT - chart.points.length;
@@ -216,7 +222,7 @@ function why(server) {
   if (server.state !== 'out' && server.last_error) {
     parts.push(say('lastError', { t: time(server.last_error_seconds_ago), why: server.last_error }));
   }
-  return parts.join('; ');
+  return parts.join(language === 'zh' ? '；' : '; ');
 }
 
 function drawPools() {
@@ -265,7 +271,7 @@ function drawServer(row, pool, server) {
   if (server.weight !== 1) remarks.push(`${say('weight')} ${server.weight}`);
   if (server.tunnels) remarks.push(`${server.tunnels} ${say('tunnels')}`);
   if (server.added_by) remarks.push(say('added', { by: server.added_by }));
-  name.replaceChildren(server.server, make('small', '', remarks.length ? ' ' + remarks.join(', ') : ''));
+  put(name, server.server, remarks.length ? ' ' + remarks.join(', ') : '');
   put(state, say(server.state));
   const known = sameServer(pool, server);
   const failures = Object.values(server.failures).reduce((sum, n) => sum + n, 0);
@@ -278,7 +284,7 @@ function drawServer(row, pool, server) {
     [number(answers > 0 ? spent / answers : null), 'wait'],
     [number(server.latency.mean_ms), 'mean'],
   ];
-  numbers.forEach(([value, word], index) => rest[index].replaceChildren(value, make('small', '', say(word))));
+  numbers.forEach(([value, word], index) => put(rest[index], value, say(word)));
   const orders = rest[5];
   orders.hidden = !token;
   for (const button of orders.children) {
@@ -290,17 +296,17 @@ function drawServer(row, pool, server) {
 
 function table(id, heads, rows) {
   const [head, body] = $(id).children;
-  const titles = make('tr');
-  heads.forEach(([word, kind]) => titles.append(make('th', kind, say(word))));
-  head.replaceChildren(titles);
-  body.replaceChildren(...rows.map((cells) => {
+  const fill = (parent, tag, lines) => sync(parent, lines.map((cells, index) => ({ cells, index })), (line) => line.index, () => {
     const row = make('tr');
-    cells.forEach((cell, index) => {
-      const [text, tone] = Array.isArray(cell) ? cell : [cell, ''];
-      row.append(make('td', `${heads[index][1] || ''} ${tone || ''}`.trim(), String(text)));
-    });
+    row.append(...heads.map(() => make(tag)));
     return row;
+  }, (row, { cells }) => cells.forEach((cell, index) => {
+    const [text, tone] = Array.isArray(cell) ? cell : [cell, ''];
+    row.children[index].className = `${heads[index][1]} ${tone}`.trim();
+    put(row.children[index], String(text));
   }));
+  fill(head, 'th', [heads.map(([word]) => say(word))]);
+  fill(body, 'td', rows);
 }
 
 function drawTables() {
@@ -308,7 +314,7 @@ function drawTables() {
   table('routes', [['route', ''], ['leadsTo', 'text'], ['requests', n], ['4xx', n], ['5xx', n], ['p50 ms', n], ['p99 ms', n]],
     last.routes.map((route) => [route.route, route.leads_to, number(total(route.requests)), number(route.requests['4xx']),
       [number(route.requests['5xx']), route.requests['5xx'] ? 'warn' : ''], number(route.latency.p50_ms), number(route.latency.p99_ms)]));
-  table('listeners', [['name', ''], ['address', ''], ['speaks', ''], ['open', n], ['idle', n], ['tunnels', n], ['refused', n], ['tls', n],
+  table('listeners', [['name', ''], ['address', ''], ['speaks', ''], ['open', n], ['idle', n], ['upgraded', n], ['refused', n], ['tls', n],
     ['requests', n], ['5xx', n], ['sent', n], ['received', n]],
   last.listeners.map((l) => [l.name, l.addresses.join(', '), l.protocol, number(l.connections) + (l.max_connections ? ` / ${number(l.max_connections)}` : ''),
     number(l.idle), number(l.tunnels), [number(l.refused), l.refused ? 'warn' : ''], number(l.tls_failures), number(total(l.requests)),
@@ -318,7 +324,8 @@ function drawTables() {
     last.certificates.map((c) => [c.file, c.names.join(', '), c.not_after.slice(0, 10), [c.days_left, c.days_left < 7 ? 'bad' : c.days_left < 30 ? 'warn' : '']]));
 }
 
-function drawVerdict(silent) {
+// `failed` says why there is nothing new: `silent` or `locked`.
+function drawVerdict(failed) {
   const bad = [];
   const warn = [];
   if (last) {
@@ -342,16 +349,18 @@ function drawVerdict(silent) {
   }
   const verdict = $('verdict');
   let word = say('well');
-  if (silent) {
-    word = say('silent');
+  if (failed) {
+    word = say(failed);
     if (last) bad.unshift(say('silentSince', { t: clock(new Date(lastAt)) }));
   } else if (last && last.ending) word = say('ending');
   else if (bad.length) word = say('hurts');
   else if (warn.length) word = say('look');
-  verdict.className = silent || bad.length ? 'bad' : warn.length || (last && last.ending) ? 'warn' : 'good';
+  const isGood = !failed && !bad.length && !warn.length && !(last && last.ending);
+  verdict.className = isGood ? 'good' : failed === 'silent' || bad.length ? 'bad' : 'warn';
+  verdict.classList.toggle('old', Boolean(failed));
   put($('verdict-word'), word);
-  sync($('verdict-reasons'), [...bad, ...warn].slice(0, 12), (reason) => reason, () => make('li'), (item, reason) => put(item, reason));
-  document.title = (verdict.className === 'good' ? '' : '! ') + 'lbd · ' + location.host;
+  sync($('verdict-reasons'), Object.entries([...bad, ...warn].slice(0, 12)), ([index]) => index, () => make('li'), (item, [, reason]) => put(item, reason));
+  document.title = (isGood ? '' : '! ') + 'lbd · ' + location.host;
 }
 
 function drawEvents() {
@@ -364,7 +373,8 @@ function drawEvents() {
       const isBack = ['server_back', 'pool_lit', 'reloaded'].includes(event.kind);
       item.className = isBack ? 'back' : event.severity;
       const at = new Date(event.at);
-      const stamp = make('time', '', clock(at));
+      const isToday = at.toDateString() === new Date().toDateString();
+      const stamp = make('time', '', isToday ? clock(at) : at.toLocaleString('sv').slice(5, 16));
       stamp.title = at.toLocaleString();
       stamp.dateTime = event.at;
       item.append(stamp, make('span', '', event.text));
@@ -383,7 +393,7 @@ function drawWords() {
 
 function draw() {
   drawWords();
-  drawVerdict(false);
+  drawVerdict(null);
   put($('about'), say('running', { version: last.version, t: time(last.uptime_seconds), file: last.file }));
   drawCharts();
   drawPools();
@@ -394,14 +404,37 @@ function draw() {
 async function ask(path, options = {}) {
   const headers = { ...(options.headers || {}) };
   if (token) headers.Authorization = 'Bearer ' + token;
-  const answer = await fetch(path, { ...options, headers, signal: AbortSignal.timeout(15000) });
-  if (answer.status === 401 && !options.method) $('token').hidden = false;
-  return answer;
+  // A reload may take its time; to say how it is takes lbd none.
+  return fetch(path, { ...options, headers, signal: AbortSignal.timeout(options.method ? 15000 : 3000) });
 }
 
+// One look after the other, so that no event comes twice.
 async function look() {
+  if (looking) {
+    lookAgain = true;
+    return;
+  }
+  looking = true;
+  try {
+    await lookOnce();
+  } finally {
+    looking = false;
+  }
+  if (lookAgain) {
+    lookAgain = false;
+    look();
+  }
+}
+
+async function lookOnce() {
+  lookedAt = Date.now();
+  let failed = 'silent';
   try {
     const answer = await ask('/api/v1/status');
+    if (answer.status === 401 || answer.status === 403) {
+      failed = 'locked';
+      $('token').hidden = false;
+    }
     if (!answer.ok) throw new Error(await answer.text());
     const status = await answer.json();
     [before, beforeAt] = [last, lastAt];
@@ -411,12 +444,13 @@ async function look() {
     const news = await (await ask(`/api/v1/events?since=${lastEvent}&limit=200`)).json();
     events.push(...news.events);
     lastEvent = news.last;
-    noteRates();
-    draw();
   } catch {
     drawWords();
-    drawVerdict(true);
+    drawVerdict(failed);
+    return;
   }
+  noteRates();
+  draw();
 }
 
 async function tell(path, method, body) {
@@ -477,9 +511,12 @@ $('token').addEventListener('submit', (event) => {
 });
 $('reload').addEventListener('click', () => tell('/api/v1/reload', 'POST'));
 
-setTheme((store('lbd-theme') || (window.matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light')) === 'dark');
+const darkness = window.matchMedia('(prefers-color-scheme: dark)');
+const likeTheBrowser = () => setTheme((store('lbd-theme') || (darkness.matches ? 'dark' : 'light')) === 'dark');
+darkness.addEventListener('change', likeTheBrowser);
+likeTheBrowser();
 drawWords();
 look();
-// Nobody looks at a page that is hidden.
-setInterval(() => { if (!document.hidden) look(); }, 1000);
+// Of a page that is hidden only the title is seen.
+setInterval(() => { if (!looking && (!document.hidden || Date.now() - lookedAt > 9500)) look(); }, 1000);
 document.addEventListener('visibilitychange', () => { if (!document.hidden) look(); });
