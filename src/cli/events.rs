@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::{
     steer::{Running, parse},
-    terminal::{complain, say},
+    terminal::{complain, is_heard},
 };
 use crate::{control::Ask, telemetry::Event};
 
@@ -51,10 +51,11 @@ pub(super) fn events(file: &Path, telling: &Telling) -> ExitCode {
             Ok(happened) => happened,
             Err(code) => return code,
         };
-        for event in &happened.events {
-            tell(event, telling.json);
-        }
-        if !telling.follow {
+        let is_heard = happened
+            .events
+            .iter()
+            .all(|event| tell(event, telling.json));
+        if !telling.follow || !is_heard {
             return ExitCode::SUCCESS;
         }
         // A lbd that has started anew counts from one.
@@ -75,13 +76,16 @@ fn ask(running: &Running, since: u64, limit: usize) -> Result<Happened, ExitCode
     }
 }
 
-fn tell(event: &Event, in_json: bool) {
+/// Says it; `false` once there is nobody who reads.
+fn tell(event: &Event, in_json: bool) -> bool {
     if in_json {
-        match serde_json::to_string(event) {
-            Ok(text) => say(text),
-            Err(error) => complain(format_args!("lbd: {error}")),
-        }
-        return;
+        return match serde_json::to_string(event) {
+            Ok(text) => is_heard(text),
+            Err(error) => {
+                complain(format_args!("lbd: {error}"));
+                false
+            }
+        };
     }
     let at = event.at.to_zoned(TimeZone::system());
     let at = at.strftime("%Y-%m-%d %H:%M:%S");
@@ -90,5 +94,5 @@ fn tell(event: &Event, in_json: bool) {
         crate::telemetry::Severity::Warning => "WARN",
         crate::telemetry::Severity::Error => "ERROR",
     };
-    say(format_args!("{at} {severity:>5} {}", event.text));
+    is_heard(format_args!("{at} {severity:>5} {}", event.text))
 }

@@ -12,7 +12,7 @@ use std::{
 use super::{
     steer::Running,
     table::Table,
-    terminal::{CLEAR, complain, say},
+    terminal::{CLEAR, complain, is_heard, say},
     words::{count, lasting, milliseconds},
 };
 use crate::{
@@ -56,9 +56,12 @@ pub(super) fn status(file: &std::path::Path, telling: &Telling) -> ExitCode {
             say(text);
             return code;
         };
-        match io::stdout().is_terminal() {
-            true => say(format_args!("{CLEAR}{text}")),
-            false => say(text),
+        let is_heard = match io::stdout().is_terminal() {
+            true => is_heard(format_args!("{CLEAR}{text}")),
+            false => is_heard(text),
+        };
+        if !is_heard {
+            return code;
         }
         thread::sleep(Duration::from_secs(seconds));
     }

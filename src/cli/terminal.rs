@@ -13,6 +13,11 @@ pub(super) fn say(text: impl Display) {
     let _ = writeln!(io::stdout(), "{text}");
 }
 
+/// The same; `false` once there is nobody who reads.
+pub(super) fn is_heard(text: impl Display) -> bool {
+    writeln!(io::stdout(), "{text}").is_ok()
+}
+
 /// Writes a line to standard error.
 pub(super) fn complain(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");

@@ -50,8 +50,7 @@ impl Admin {
         let bind = read_bind(&section);
         let token_file = section.get("token_file");
         let token = token_file.as_ref().map(read_token);
-        let hosts = section.get("hosts").map(|v| v.strings());
-        let hosts = hosts.unwrap_or_default().into_iter();
+        let hosts = section.get("hosts").map(|v| read_hosts(&v));
         let reads_need_token = section
             .get("reads")
             .and_then(|v| v.word(&[("open", false), ("token", true)]))
@@ -77,10 +76,31 @@ impl Admin {
         Some(Self {
             bind: bind?,
             token: token.flatten(),
-            hosts: hosts.map(|host| host.value.to_ascii_lowercase()).collect(),
+            hosts: hosts.unwrap_or_default(),
             reads_need_token,
         })
     }
+}
+
+/// Names, without scheme and port.
+fn read_hosts(value: &Value<'_>) -> Vec<String> {
+    let is_name = |name: &str| {
+        let is_fit = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+        !name.is_empty() && name.bytes().all(is_fit)
+    };
+    let mut hosts = Vec::new();
+    for host in value.strings() {
+        if is_name(&host) {
+            hosts.push(host.value.to_ascii_lowercase());
+        } else {
+            value.fault_at(
+                host.span.clone(),
+                format!("has what is no name: \"{}\"", *host),
+                "a name without scheme, port and star: \"lb1.company.com\"",
+            );
+        }
+    }
+    hosts
 }
 
 fn read_bind(section: &Section<'_>) -> Option<At<SocketAddr>> {

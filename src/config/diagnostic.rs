@@ -4,7 +4,7 @@
 //! once. [`Report`] prints each as `lb.toml:41:9: error: …`, the form that editors and terminals
 //! make clickable, then the line itself with the place marked, then what to do about it.
 
-use std::{fmt, ops::Range};
+use std::{borrow::Cow, fmt, ops::Range};
 
 use super::source::SourceFile;
 
@@ -127,7 +127,8 @@ impl Report {
         };
         let place = self.source.position(span.start);
         let gutter = " ".repeat(place.line.to_string().len());
-        let (line, column) = window(self.source.line(place.line), place.column);
+        let line = without_keys(self.source.line(place.line));
+        let (line, column) = window(&line, place.column);
         writeln!(
             f,
             "{name}:{}:{}: {}: {}",
@@ -142,6 +143,29 @@ impl Report {
         writeln!(f, "{gutter} | {lead}{}", "^".repeat(carets.max(1)))?;
         render_help(f, &gutter, fault)
     }
+}
+
+/// `line` with stars for what stands behind the host of a webhook's `url`: chat services have their key there, and what is
+/// shown here goes to logs, too.
+fn without_keys(line: &str) -> Cow<'_, str> {
+    if !line.contains("url") {
+        return Cow::Borrowed(line);
+    }
+    let mut shown = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.find("://") {
+        let (before, url) = rest.split_at(at + 3);
+        shown.push_str(before);
+        let end = url.find(['"', '\'', ' ']).unwrap_or(url.len());
+        let (url, behind) = url.split_at(end);
+        let host = url.find(['/', '?']).map_or(url.len(), |slash| slash + 1);
+        let (host, key) = url.split_at(host);
+        shown.push_str(host);
+        shown.extend(key.chars().map(|_| '*'));
+        rest = behind;
+    }
+    shown.push_str(rest);
+    Cow::Owned(shown)
 }
 
 /// Characters of a line that are shown at most, and how many of them before the fault.

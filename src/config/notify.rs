@@ -115,7 +115,18 @@ impl Notify {
                 .map(|word| word.value)
                 .collect(),
         };
-        if section.get("webhooks").is_none() && notify.command.is_empty() {
+        let has_webhooks = section
+            .get("webhooks")
+            .is_some_and(|webhooks| !webhooks.is_empty_array());
+        if let Some(command) = section.get("command")
+            && notify.command.first().is_none_or(String::is_empty)
+        {
+            command.fault(
+                "names no program",
+                "a program and its arguments: [\"/usr/local/bin/alert\", \"lbd\"]",
+            );
+        }
+        if !has_webhooks && notify.command.is_empty() {
             section.error(
                 "[notify] tells nobody",
                 "add webhooks = [{ url = \"https://…\", format = \"slack\" }], or command = [\"/usr/local/bin/alert\"]",

@@ -52,14 +52,23 @@ impl Tracing {
     /// Whether `other` says the same.
     pub fn is_same(&self, other: &Self) -> bool {
         let url = |tracing: &Self| tracing.otlp.as_ref().map(|otlp| otlp.url.clone());
-        self.share == other.share && self.service == other.service && url(self) == url(other)
+        let own = |tracing: &Self| {
+            let otlp = tracing.otlp.as_ref();
+            otlp.map(|otlp| otlp.authorities.certificates.clone())
+        };
+        self.share == other.share
+            && self.service == other.service
+            && url(self) == url(other)
+            && own(self) == own(other)
     }
 }
 
 fn read_collector(value: &Value<'_>, ca: Option<Option<Arc<Authorities>>>) -> Option<Collector> {
     let text = value.string()?;
     let uri: Option<Uri> = text.parse().ok();
-    let uri = uri.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
+    let is_fit =
+        |uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none();
+    let uri = uri.filter(is_fit);
     let Some(uri) = uri else {
         value.fault(
             "is no URL of http or https",

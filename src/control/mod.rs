@@ -73,7 +73,7 @@ impl Control {
         } = self;
         let (requests, mut requested) = mpsc::unbounded_channel();
         let admin = admin.map(|admin| admin.serve(&reloader, requests.clone()));
-        let _admin = admin.transpose()?;
+        let admin = admin.transpose()?;
         let socket = socket.map(|socket| socket.serve(Arc::clone(&reloader), requests));
         let _socket = socket.transpose()?;
         let telling = tokio::spawn(notify::run(Arc::clone(&reloader)));
@@ -94,6 +94,8 @@ impl Control {
         // A worker that is ending owes nobody a sign of life.
         watchdog.abort();
         systemd::stopping();
+        // A successor may start while the last requests are waited for. Pages that are open hear of the end.
+        drop(admin);
         telling.abort();
         end(&server, &reloader, ending, signals, requested).await;
         Ok(())

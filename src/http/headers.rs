@@ -71,8 +71,12 @@ pub(super) fn write_peer_fields(
     if request.protocol.is_some() {
         left_out = left_out.and(Names::of(&[Name::SecWebSocketKey]));
     }
-    if exchange.traced.is_some() {
+    if let Some(traced) = &exchange.traced {
         left_out = left_out.with(Name::Traceparent);
+        if traced.is_new() {
+            // It is of a trace that is none (section 3.3).
+            left_out = left_out.with(Name::Tracestate);
+        }
     }
     write_end_to_end(
         out,

@@ -34,6 +34,7 @@ use crate::{
         Agreed, BufferSize, ClientIdentity, Deadline, Farewell, LAST_CHANCE, NoTls, Opening,
         Stream, linger,
     },
+    telemetry::ListenerStats,
 };
 
 /// nginx's "The plain HTTP request was sent to HTTPS port".
@@ -260,10 +261,18 @@ impl ClientConnection {
 
     /// Serves requests until none has begun to arrive.
     async fn serve_requests(&mut self) -> After {
-        self.site.gate.stats().own().woken.add(1);
+        self.stats().woken.add(1);
         let after = self.serve_all().await;
-        self.site.gate.stats().own().slept.add(1);
+        self.stats().slept.add(1);
         after
+    }
+
+    /// What is counted where the connection came in, whatever a reload makes of that; once it is a tunnel, that has its place.
+    fn stats(&self) -> &ListenerStats {
+        match &self.client.place {
+            Some(place) => place.stats().own(),
+            None => self.site.gate.stats().own(),
+        }
     }
 
     async fn serve_all(&mut self) -> After {

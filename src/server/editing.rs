@@ -54,11 +54,16 @@ impl Server {
         let found = snapshot.pools().find(|pool| pool.name() == wish.pool);
         let pool = found.ok_or_else(|| no_such_pool(&wish.pool, &snapshot))?;
         let edited = pool.edit(&wish.server, wish.what.clone(), &wish.by, wish.force)?;
-        self.resolver.refresh(slice::from_ref(&edited.config)).await;
+        tokio::select! {
+            () = self.resolver.refresh(slice::from_ref(&edited.config)) => {}
+            () = self.ending() => return Err(StartError::Ending.into()),
+        }
         let next = pool.prepare_edited(&edited, &self.resolver);
         let prospect = vec![(Arc::clone(pool), next.clone())];
-        let looked = self.checks.look(prospect, false).await;
-        looked.map_err(StartError::System)?;
+        tokio::select! {
+            looked = self.checks.look(prospect, false) => looked.map_err(StartError::System)?,
+            () = self.ending() => return Err(StartError::Ending.into()),
+        }
         if wish.closes && wish.what == What::Removed {
             pool.close_tunnels(&wish.server);
         }

@@ -381,8 +381,10 @@ impl Server {
             let _ = end.await;
         }
         self.access.flush(FLUSH_PATIENCE);
-        if let Some((_, tracer)) = &*self.tracer() {
-            tracer.shutdown();
+        let tracer = self.tracer().as_ref().map(|(_, tracer)| Arc::clone(tracer));
+        if let Some(tracer) = tracer {
+            // Whoever asks for the end a second time does not wait for it.
+            let _ = tokio::task::spawn_blocking(move || tracer.shutdown()).await;
         }
     }
 

@@ -99,6 +99,8 @@ pub(super) struct Orders {
     file: Option<PathBuf>,
     /// Those of the file for servers that are not there, or not yet: a name may have no address at the start.
     waiting: Mutex<Vec<Written>>,
+    /// What had been changed in pools that the file does not have.
+    foreign: Mutex<BTreeMap<String, Edits>>,
     /// Whether the file is there and could not be read: then what is in it is not to be replaced.
     is_unread: AtomicBool,
     /// Held while the file is written.
@@ -119,6 +121,7 @@ impl Orders {
             snapshot,
             file,
             waiting: Mutex::default(),
+            foreign: Mutex::default(),
             is_unread: AtomicBool::new(false),
             writing: Mutex::default(),
             bells,
@@ -168,7 +171,10 @@ impl Orders {
             return;
         };
         match read(file) {
-            Ok(kept) => *self.waiting() = kept.orders,
+            Ok(kept) => {
+                *self.waiting() = kept.orders;
+                self.put_aside(kept.edits, file);
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 let aside = file.with_extension("broken");
@@ -199,6 +205,18 @@ impl Orders {
                 order.server
             );
         }
+    }
+
+    /// Keeps what had been changed in pools that are not there.
+    fn put_aside(&self, mut edits: BTreeMap<String, Edits>, file: &Path) {
+        edits.retain(|pool, _| self.pool(pool).is_err());
+        for pool in edits.keys() {
+            tracing::warn!(
+                "state file {}: there is no pool {pool}; what was changed in it waits for a start with it",
+                file.display()
+            );
+        }
+        *self.foreign.lock().unwrap_or_else(PoisonError::into_inner) = edits;
     }
 
     /// Gives those orders for whose servers were not there before, and are now.
@@ -278,7 +296,7 @@ impl Orders {
         let standing = standing.map(|(pool, order)| Written::new(pool, &order, now));
         let kept = Kept {
             orders: standing.chain(self.waiting().iter().cloned()).collect(),
-            edits: self.edits(),
+            edits: self.edits_to_keep(),
         };
         write(file, &kept).map_err(|error| {
             let warning = format!(
@@ -327,6 +345,16 @@ impl Orders {
             orders.map(move |order| (name.clone(), order))
         };
         snapshot.pools().flat_map(of_pool).collect()
+    }
+
+    /// Those of all pools, and of pools that are not there.
+    fn edits_to_keep(&self) -> BTreeMap<String, Edits> {
+        let mut edits = self.edits();
+        let foreign = self.foreign.lock();
+        for (pool, foreign) in &*foreign.unwrap_or_else(PoisonError::into_inner) {
+            edits.entry(pool.clone()).or_insert_with(|| foreign.clone());
+        }
+        edits
     }
 
     /// What operators have changed in the pools that differ from the file.

@@ -126,7 +126,13 @@ impl Snapshot {
         for stream in &config.streams {
             let known = |address| previous?.forwarder(address, stream.protocol);
             let before = stream.bind.iter().find_map(|bind| known(bind.value));
-            let before = before.map(AsRef::as_ref);
+            let is_taken = |known: &&Forwarder| {
+                let mut forwarders = forwarders.iter();
+                forwarders.any(|(_, _, forwarder): &(_, _, Arc<Forwarder>)| {
+                    forwarder.gate().is_same(known.gate())
+                })
+            };
+            let before = before.map(AsRef::as_ref).filter(|known| !is_taken(known));
             let forwarder = Arc::new(Forwarder::new(stream, &pools, access, before)?);
             fronts.push(NamedFront::of_stream(stream, &forwarder));
             let binds = stream.bind.iter().map(|bind| bind.value);

@@ -204,7 +204,9 @@ impl Server {
         let stats = front.gate.stats();
         let totals = RequestTotals::of(stats, |own| &own.requests);
         let since = |begun: fn(&ListenerStats) -> &Tally, ended: fn(&ListenerStats) -> &Tally| {
-            stats.sum(|own| begun(own).get().wrapping_sub(ended(own).get()))
+            let since = stats.sum(|own| begun(own).get().wrapping_sub(ended(own).get()));
+            // Looked at one after the other: fewer than none is none.
+            u64::try_from(since.cast_signed()).unwrap_or_default()
         };
         let tunnels = since(|own| &own.tunnels_begun, |own| &own.tunnels_ended);
         let inner = since(|own| &own.inner_begun, |own| &own.inner_ended);

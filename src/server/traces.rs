@@ -4,6 +4,7 @@ use std::{
     fmt,
     sync::{Arc, MutexGuard, PoisonError},
     thread,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -14,7 +15,11 @@ use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
 use tokio::runtime::{Builder, Runtime};
 
 use super::Server;
-use crate::{config, net::Outbound, telemetry::Tracer};
+use crate::{
+    config,
+    net::Outbound,
+    telemetry::{Seldom, Tracer},
+};
 
 /// The tracer that `tracing` describes. A collector that cannot be had is spoken of, and requests go on without one.
 pub(super) fn tracer(tracing: &config::Tracing) -> Arc<Tracer> {
@@ -114,6 +119,14 @@ impl fmt::Debug for Client {
     }
 }
 
+/// Once a minute: spans come as long as requests do.
+fn complain(reason: &str) {
+    static COMPLAINTS: Seldom = Seldom::new(Duration::from_secs(60));
+    if let Some(others) = COMPLAINTS.due() {
+        tracing::warn!(others, "traces are lost: the collector: {reason}");
+    }
+}
+
 #[async_trait]
 impl HttpClient for Client {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
@@ -121,7 +134,13 @@ impl HttpClient for Client {
         let url = head.uri.to_string();
         let posting = self.outbound.post(&url, "application/x-protobuf", body);
         let runtime = self.runtime.as_ref().ok_or("at its end")?;
-        let (status, body) = runtime.block_on(posting)?;
+        let answer = runtime.block_on(posting);
+        match &answer {
+            Ok((status, _)) if status.is_success() => {}
+            Ok((status, _)) => complain(&format!("answered {}", status.as_u16())),
+            Err(reason) => complain(reason),
+        }
+        let (status, body) = answer?;
         let mut response = Response::new(body);
         *response.status_mut() = status;
         Ok(response)

@@ -117,7 +117,13 @@ impl<'j> Journal<'j> {
     fn count(&self) {
         let stats = &self.forwarder.gate.stats().own().requests;
         stats.codes.count(self.status);
-        stats.duration.record(self.started.elapsed());
+        // A session of UDP has its server when the last attempt begins, and ends later.
+        let found = match self.forwarder.protocol {
+            StreamProtocol::Udp => self.attempts.started(),
+            StreamProtocol::Tcp => None,
+        };
+        let found = found.unwrap_or_else(Instant::now);
+        stats.duration.record(found.duration_since(self.started));
     }
 
     /// What there is to say so far.

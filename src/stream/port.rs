@@ -144,6 +144,9 @@ impl DatagramPort {
             return;
         };
         let Some(place) = forwarder.place() else {
+            let stats = forwarder.gate().stats().own();
+            stats.accepted.add(1);
+            stats.refused.add(1);
             return complain_of_crowd(self.table.arrival.actual);
         };
         let Some(life) = Life::begin(&self.table, &forwarder, asker, place, now) else {

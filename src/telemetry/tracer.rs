@@ -1,7 +1,7 @@
 //! Spans of requests, for whoever collects traces (OpenTelemetry).
 //!
 //! A request that nobody has chosen to keep costs a random number. One that is kept becomes a span when it ends, which
-//! the SDK's own thread sends on in batches; what that thread cannot keep up with is dropped by it, and said.
+//! the SDK's own thread sends on in batches; what that thread cannot keep up with, it drops.
 
 use std::{
     borrow::Cow,
@@ -42,6 +42,13 @@ pub struct Traced {
     parent: Option<u64>,
     /// Whether it becomes a span.
     pub is_kept: bool,
+}
+
+impl Traced {
+    /// Whether its trace begins here.
+    pub fn is_new(&self) -> bool {
+        self.parent.is_none()
+    }
 }
 
 impl Tracer {

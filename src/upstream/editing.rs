@@ -5,7 +5,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{
-    edits::{Edit, EditError, Edits, What},
+    edits::{Addition, Edit, EditError, Edits, What},
+    member::Member,
     order::NoSuchServer,
     pool::{NextSet, Pool},
     resolve::Resolver,
@@ -59,7 +60,7 @@ impl Pool {
     ) -> Result<Edited, NotEdited> {
         let current = self.edited_config();
         let server = match what {
-            What::Added(_) => self.newcomer(server, &current)?,
+            What::Added(ref addition) => self.newcomer(server, addition, &current)?,
             What::Removed | What::Set(_) => self.authority_of(server)?,
         };
         let edit = Edit {
@@ -84,16 +85,36 @@ impl Pool {
     }
 
     /// What the file would call a server that it does not have.
-    fn newcomer(&self, server: &str, current: &config::Pool) -> Result<String, EditError> {
+    fn newcomer(
+        &self,
+        server: &str,
+        addition: &Addition,
+        current: &config::Pool,
+    ) -> Result<String, EditError> {
         let parsed: Result<ServerAddress, _> = server.parse();
         let address = parsed.map_err(|help| EditError::NoAddress {
             server: server.to_owned(),
             help,
         })?;
-        if current.servers.iter().any(|s| s.address.value == address) {
+        let set = self.set.load();
+        let is_address = |member: &Member| ServerAddress::Ip(member.peer.address()) == address;
+        if current.servers.iter().any(|s| s.address.value == address)
+            || set.members().any(is_address)
+        {
             return Err(EditError::AlreadyThere {
                 pool: self.name().to_owned(),
                 server: address.to_string(),
+            });
+        }
+        let mut in_file = self.config().servers.iter();
+        if in_file.any(|s| s.address.value == address) && addition.is_more_than_shares() {
+            return Err(EditError::NamedByFile {
+                server: address.to_string(),
+            });
+        }
+        if addition.backup && self.config().balance.is_mapping() {
+            return Err(EditError::NoBackup {
+                pool: self.name().to_owned(),
             });
         }
         Ok(address.to_string())

@@ -89,6 +89,28 @@ pub enum EditError {
         /// The server.
         server: String,
     },
+    /// It is one of several addresses of a name.
+    #[error("{server} is one address of {name}: say {name}, which is all of them")]
+    OneOfMany {
+        /// What was said.
+        server: String,
+        /// The name.
+        name: String,
+    },
+    /// The file says what it is.
+    #[error(
+        "the file names {server}: only weight and max_conns can be said when it is added again; then drain or down it"
+    )]
+    NamedByFile {
+        /// The server.
+        server: String,
+    },
+    /// The pool's method maps clients to servers, all of which are alike.
+    #[error("pool {pool} has no backup servers, because of its balance")]
+    NoBackup {
+        /// The pool.
+        pool: String,
+    },
     /// It is the last one.
     #[error("{server} is the last server of pool {pool}")]
     Last {
@@ -164,6 +186,8 @@ impl Edits {
             }
             _ => all.push(edit),
         }
+        // One that says nothing says what the file says.
+        all.retain(|edit| edit.what != What::Set(Shares::default()));
         Self(all).that_matter(pool)
     }
 
@@ -226,6 +250,16 @@ impl Shares {
 }
 
 impl Addition {
+    /// Whether it says more than what the server may get.
+    pub(super) fn is_more_than_shares(&self) -> bool {
+        let shares = self.shares;
+        *self
+            != Self {
+                shares,
+                ..Self::default()
+            }
+    }
+
     fn spec(&self, pool: &config::Pool, address: ServerAddress) -> ServerSpec {
         let mut spec = pool.server_defaults.server(address);
         self.shares.apply(&mut spec);

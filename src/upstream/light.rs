@@ -1,25 +1,27 @@
 //! Whether a pool had anybody to answer: so that it is said once, not for each request.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
+use super::succession::Succession;
 use crate::telemetry::{EventKind, Events, Severity, time_of_day_in};
 
 /// Whether a pool had anybody to answer.
 #[derive(Debug)]
 pub(super) struct Light {
     pool: String,
-    is_dark: AtomicBool,
+    /// Where it stands whether it is dark, over every reload.
+    succession: Arc<Succession>,
     events: Events,
 }
 
 impl Light {
-    pub(super) fn new(pool: &str, events: &Events) -> Self {
+    pub(super) fn new(pool: &str, events: &Events, succession: &Arc<Succession>) -> Self {
         Self {
             pool: pool.to_owned(),
-            is_dark: AtomicBool::new(false),
+            succession: Arc::clone(succession),
             events: events.clone(),
         }
     }
@@ -31,7 +33,7 @@ impl Light {
 
     /// Nobody could be chosen; somebody may be tried again after `retry_in`.
     pub(super) fn goes_out(&self, retry_in: Option<Duration>) {
-        if !self.is_dark.swap(true, Ordering::Relaxed) {
+        if !self.succession.is_dark.swap(true, Ordering::Relaxed) {
             let until = retry_in.map_or_else(String::new, |lasting| {
                 format!(" until {}", time_of_day_in(lasting))
             });
@@ -45,7 +47,8 @@ impl Light {
 
     /// A peer answered.
     pub(super) fn goes_on(&self) {
-        if self.is_dark.load(Ordering::Relaxed) && self.is_dark.swap(false, Ordering::Relaxed) {
+        let is_dark = &self.succession.is_dark;
+        if is_dark.load(Ordering::Relaxed) && is_dark.swap(false, Ordering::Relaxed) {
             let text = format!("pool {}: has a live server again", self.pool);
             self.tell(Severity::Info, EventKind::PoolLit, text);
         }

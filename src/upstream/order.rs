@@ -7,6 +7,8 @@ use tokio::time::Instant;
 
 use super::{
     duty::{Duty, Order},
+    editing::NotEdited,
+    edits::EditError,
     member::Member,
     peer::Peer,
     peer_set::{PeerSet, Place},
@@ -79,8 +81,8 @@ impl Pool {
     /// How the file, or whoever has added it, calls the one that an operator means who says `server`.
     ///
     /// # Errors
-    /// There is no such server.
-    pub(super) fn authority_of(&self, server: &str) -> Result<String, NoSuchServer> {
+    /// There is no such server, or it is one address of a name that has several.
+    pub(super) fn authority_of(&self, server: &str) -> Result<String, NotEdited> {
         let set = self.set.load();
         let known = self.edited_config().servers.into_iter();
         let mut known = known.map(|spec| spec.address.value.to_string());
@@ -89,7 +91,13 @@ impl Pool {
             return Ok(named);
         }
         let meant = self.meant(&set, server)?;
-        Ok(meant[0].1.authority.to_string())
+        let name = meant[0].1.authority.to_string();
+        let of_name = set.members().filter(|member| *member.authority == *name);
+        if of_name.count() > meant.len() {
+            let server = server.to_owned();
+            return Err(NotEdited::Edit(EditError::OneOfMany { server, name }));
+        }
+        Ok(name)
     }
 
     /// Those in `set` that an operator means who says `server`: at least one.

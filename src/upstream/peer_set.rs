@@ -382,7 +382,7 @@ impl PeerSet {
     }
 }
 
-/// A number that stands for the server `label` of `pool`: the same on every node, and no way back.
+/// A number that stands for the server `label` of `pool`: the same on every node. It hides the address from a glance, not from whoever tries all of them.
 fn hashed(pool: &str, label: &str) -> Arc<str> {
     let digest = digest(&SHA256, format!("{pool}/{label}").as_bytes());
     let digits = digest.as_ref()[..8]

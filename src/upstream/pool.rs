@@ -15,6 +15,7 @@ use super::{
     peer_set::{Common, Outlook, PeerSet, PickContext},
     resolve::Resolver,
     sticky::Sticky,
+    succession::Succession,
     transport::Transport,
 };
 use crate::{
@@ -74,12 +75,13 @@ impl Pool {
         let succession = before
             .as_ref()
             .map(|(_, set)| Arc::clone(&set.common().succession));
+        let succession: Arc<Succession> = succession.unwrap_or_default();
         let common = Arc::new(Common {
-            light: Light::new(&config.name, events),
+            light: Light::new(&config.name, events, &succession),
             events: events.clone(),
             sticky: Sticky::new(&config, sticky),
             has_queue: config.queue.is_some(),
-            succession: succession.unwrap_or_default(),
+            succession,
             transport: Arc::clone(&transport),
         });
         let edited = common.succession.edits.load().apply(&config);
@@ -106,8 +108,18 @@ impl Pool {
             let health = &member.peer.health;
             let is_back = member.begin();
             let patience = self.config.health.as_ref().map(Patience::of);
+            let since = health.out_since();
             if !member.is_new && health.begin(now, patience, false) {
                 member.peer.check_now.notify_one();
+            }
+            if let (Some(since), None) = (since, health.out_since()) {
+                let server = member.peer.label();
+                let text = format!(
+                    "pool {}: server {server} is used again after {:.1} s: a reload forgets failures",
+                    self.name(),
+                    now.saturating_duration_since(since).as_secs_f64()
+                );
+                self.tell(Severity::Info, EventKind::ServerBack, Some(server), text);
             }
             if is_back || member.is_new && self.has_predecessor {
                 health.warm_up(now);

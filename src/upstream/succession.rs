@@ -3,7 +3,7 @@
 //! A request may hold a lease of a set that a reload has replaced. What it learns, and the place that it leaves, are
 //! for the set that is chosen from now.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Weak, atomic::AtomicBool};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
@@ -13,6 +13,8 @@ use super::{edits::Edits, peer_set::PeerSet, queue::Queue};
 #[derive(Debug, Default)]
 pub(super) struct Succession {
     pub(super) queue: Queue,
+    /// Whether nobody was alive when somebody was needed last.
+    pub(super) is_dark: AtomicBool,
     /// What operators have changed in the list of servers.
     pub(super) edits: ArcSwap<Edits>,
     current: ArcSwapOption<Weak<PeerSet>>,

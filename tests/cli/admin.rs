@@ -1,6 +1,7 @@
 //! `[admin]`: the port for people, Prometheus and whoever steers lbd over the network, and the same over the control
 //! socket.
 
+mod ending;
 mod files;
 mod looking;
 mod openapi;

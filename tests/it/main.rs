@@ -21,6 +21,7 @@ mod settings;
 // Other ways to say the same: HTTP/2, and TLS around it.
 mod http2;
 mod tls;
+mod told;
 mod upstream_http2;
 mod upstream_tls;
 

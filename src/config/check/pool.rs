@@ -7,6 +7,7 @@ use rustls::pki_types::ServerName;
 use super::super::{
     balance::Balance,
     diagnostic::Diagnostic,
+    expose::ExposePlace,
     health::Check,
     pool::{PeerProtocol, Pool},
     reader::Faults,
@@ -23,7 +24,33 @@ pub(super) fn check(pool: &Pool, faults: &Faults) {
     check_ring(pool, faults);
     check_queue(pool, faults);
     check_health(pool, faults);
+    check_exposed(pool, faults);
     warn_of_idle_servers(pool, faults);
+}
+
+/// Two cookies of one name: the second would take the client away from its server.
+fn check_exposed(pool: &Pool, faults: &Faults) {
+    let Some(ExposePlace::Cookie(exposed)) = pool.expose.as_ref().map(|expose| &expose.place)
+    else {
+        return;
+    };
+    let bound = match &pool.sticky {
+        Some(Sticky::Cookie(cookie)) => &cookie.name,
+        Some(Sticky::Route(name)) => name,
+        _ => return,
+    };
+    if exposed == bound {
+        faults.push(
+            Diagnostic::error(
+                pool.name.span.clone(),
+                format!(
+                    "`expose_upstream` and `sticky` of pool `{}` have one cookie",
+                    *pool.name
+                ),
+            )
+            .help("give the one of `expose_upstream` another name: \"upstream\""),
+        );
+    }
 }
 
 fn check_servers(pool: &Pool, faults: &Faults) {

@@ -131,13 +131,16 @@ impl<'g> Guard<'g> {
 }
 
 fn host_of<B>(request: &Request<B>) -> Option<Authority> {
-    if let Some(authority) = request.uri().authority() {
-        return Some(authority.clone());
-    }
     let mut hosts = request.headers().get_all(header::HOST).iter();
-    let host = hosts.next()?.to_str().ok()?.parse().ok();
-    // Two of them can be read in two ways.
-    host.filter(|_| hosts.next().is_none())
+    let host: Option<Authority> = hosts.next()?.to_str().ok()?.parse().ok();
+    // Two of them can be read in two ways, and so can one beside another in the target.
+    let is_clear = |host: &Authority| {
+        request
+            .uri()
+            .authority()
+            .is_none_or(|target| target == host)
+    };
+    host.filter(|host| hosts.next().is_none() && is_clear(host))
 }
 
 /// Whether a request that changes something comes from our own page, or from no page at all.

@@ -118,6 +118,8 @@ impl Drop for ServedAdmin {
 async fn converse(stream: TcpStream, api: Api, _place: OwnedSemaphorePermit) {
     // What is asked is short, and so is the answer.
     let _ = stream.set_nodelay(true);
+    // One that does not take its answer is not waited for; the same on every kernel that lbd runs on.
+    let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(PATIENCE));
     let answer = service_fn(|request: HttpRequest<Incoming>| {
         let api = &api;
         async move { Ok::<_, Infallible>(answer(api, request).await) }

@@ -1,5 +1,7 @@
 //! Adding, removing and changing servers.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use hyper::body::Incoming;
 
@@ -28,7 +30,7 @@ impl Api {
             by: self.author(new.by.as_deref()),
             ..wish(pool, &new.address, what)
         };
-        self.edit(&wish, StatusCode::CREATED).await
+        self.edit(wish, StatusCode::CREATED).await
     }
 
     /// Removes `server` from `pool`; `query` may force it.
@@ -40,7 +42,7 @@ impl Api {
             closes: says("close=true"),
             ..wish(pool, server, What::Removed)
         };
-        self.edit(&wish, StatusCode::OK).await
+        self.edit(wish, StatusCode::OK).await
     }
 
     /// Changes what `server` may get, if `change` says anything of that.
@@ -64,16 +66,20 @@ impl Api {
             by: self.author(change.by.as_deref()),
             ..wish(pool, server, What::Set(shares))
         };
-        Some(self.edit(&wish, StatusCode::OK).await)
+        Some(self.edit(wish, StatusCode::OK).await)
     }
 
-    async fn edit(&self, wish: &EditWish, good: StatusCode) -> Reply {
-        match self.reloader.edit(wish).await {
-            Ok(ordered) => Reply {
+    async fn edit(&self, wish: EditWish, good: StatusCode) -> Reply {
+        let reloader = Arc::clone(&self.reloader);
+        // A task of its own: whoever asked may leave while what is new is checked.
+        let edit = tokio::spawn(async move { reloader.edit(&wish).await });
+        match edit.await {
+            Ok(Ok(ordered)) => Reply {
                 status: good,
                 ..Reply::json(&ordered)
             },
-            Err(error) => Reply::new(status_of(&error), format!("{error}\n")),
+            Ok(Err(error)) => Reply::new(status_of(&error), format!("{error}\n")),
+            Err(error) => Reply::broken(error),
         }
     }
 }

@@ -338,7 +338,7 @@ fn stub_status(status: &Status) -> String {
         "Active connections: {} \nserver accepts handled requests\n {} {} {} \nReading: 0 Writing: {} Waiting: {} \n",
         totals.connections,
         totals.accepted,
-        totals.accepted - refused,
+        totals.accepted.saturating_sub(refused),
         totals.requests,
         totals.connections.saturating_sub(totals.idle),
         totals.idle

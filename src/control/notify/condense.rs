@@ -27,18 +27,29 @@ fn is_news(event: &Event, events: &[Event]) -> bool {
             && other.subject == event.subject
             && self::family(other.kind) == Some(family)
     };
+    // Only the last reload says what is served.
+    if family == Family::Reload {
+        return events.iter().rfind(is_alike).map(|last| last.id) == Some(event.id);
+    }
     // What came first says how it stood before: not so.
     let first = events.iter().find(is_alike).map(|first| first.kind);
     let last = events.iter().rfind(is_alike).map(|last| last.id);
     last == Some(event.id) && first == Some(event.kind)
 }
 
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Family {
+    Server,
+    Pool,
+    Reload,
+}
+
 /// Kinds of which each takes the others back.
-fn family(kind: EventKind) -> Option<u8> {
+fn family(kind: EventKind) -> Option<Family> {
     match kind {
-        EventKind::ServerOut | EventKind::ServerBack => Some(0),
-        EventKind::PoolDark | EventKind::PoolLit => Some(1),
-        EventKind::Reloaded | EventKind::ReloadFailed => Some(2),
+        EventKind::ServerOut | EventKind::ServerBack => Some(Family::Server),
+        EventKind::PoolDark | EventKind::PoolLit => Some(Family::Pool),
+        EventKind::Reloaded | EventKind::ReloadFailed => Some(Family::Reload),
         _ => None,
     }
 }
@@ -73,6 +84,19 @@ mod tests {
         assert_eq!(left(&[(Back, "a"), (Out, "a")]), []);
         let one = [(Out, "a".to_owned())];
         assert_eq!(left(&[(Out, "a"), (Back, "a"), (Out, "a")]), one);
+    }
+
+    #[test]
+    fn of_reloads_the_last_is_told() {
+        use EventKind::{ReloadFailed as Failed, Reloaded};
+        let told = |kinds: &[EventKind]| {
+            let happened: Vec<_> = kinds.iter().map(|kind| (*kind, "")).collect();
+            let left = left(&happened).into_iter().map(|(kind, _)| kind);
+            left.collect::<Vec<_>>()
+        };
+        assert_eq!(told(&[Reloaded, Failed]), [Failed]);
+        assert_eq!(told(&[Failed, Reloaded]), [Reloaded]);
+        assert_eq!(told(&[Failed, Failed]), [Failed]);
     }
 
     #[test]

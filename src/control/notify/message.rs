@@ -14,6 +14,9 @@ use crate::{
 
 /// Events that a text names one by one; services refuse what is too long.
 const NAMED: usize = 20;
+/// Characters of one event, and bytes of all: WeCom takes 4096 with what stands around them.
+const LONGEST_LINE: usize = 400;
+const LONGEST_TEXT: usize = 3500;
 
 /// A message to one webhook.
 pub(super) struct Message {
@@ -100,17 +103,27 @@ pub(super) fn objection(status: StatusCode, body: &[u8]) -> Option<String> {
 
 /// A line for each event.
 fn lines(events: &[Event], begin: &str) -> String {
-    let named = events.iter().take(NAMED).map(|event| {
+    let mut text = String::new();
+    let mut named = 0;
+    for event in events.iter().take(NAMED) {
         let mark = match event.severity {
             Severity::Info => "✅",
             Severity::Warning => "⚠️",
             Severity::Error => "❌",
         };
-        format!("{begin}{mark} {}\n", event.text)
-    });
-    let mut text: String = named.collect();
-    if events.len() > NAMED {
-        let others = events.len() - NAMED;
+        // What has more lines has them in the log.
+        let mut lines = event.text.lines().filter(|line| !line.trim().is_empty());
+        let first: String = lines.by_ref().take(2).collect::<Vec<_>>().join(" ");
+        let first: String = first.chars().take(LONGEST_LINE).collect();
+        let line = format!("{begin}{mark} {first}\n");
+        if text.len() + line.len() > LONGEST_TEXT {
+            break;
+        }
+        text.push_str(&line);
+        named += 1;
+    }
+    if events.len() > named {
+        let others = events.len() - named;
         text.push_str(&format!("{begin}… and {others} more\n"));
     }
     text

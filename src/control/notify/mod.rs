@@ -50,8 +50,8 @@ pub(super) async fn run(reloader: Arc<Reloader>) {
         let Some(notify) = &config.notify else {
             continue;
         };
-        let wanted = |event: &Event| notify.events.contains(event.kind.name());
-        let told = condense(happened.into_iter().filter(wanted).collect());
+        let mut told = condense(happened);
+        told.retain(|event| notify.events.contains(event.kind.name()));
         if !told.is_empty() {
             tell(notify, &Arc::from(told), &places);
         }

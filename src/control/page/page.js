@@ -112,18 +112,22 @@ function put(element, text, small = '') {
 // vanish under the finger.
 function sync(parent, items, key, create, update) {
   const known = new Map([...parent.children].map((child) => [child.dataset.key, child]));
-  items.forEach((item, index) => {
-    const name = String(key(item));
-    let child = known.get(name);
-    if (!child) {
-      child = create(item);
-      child.dataset.key = name;
-    }
-    known.delete(name);
-    if (parent.children[index] !== child) parent.insertBefore(child, parent.children[index] ?? null);
+  const seen = new Map();
+  const kept = items.map((item) => {
+    const plain = String(key(item));
+    // Two that are called the same are told apart by their order.
+    const count = (seen.get(plain) ?? 0) + 1;
+    seen.set(plain, count);
+    const name = count > 1 ? `${plain}#${count}` : plain;
+    const child = known.get(name) ?? create(item);
+    child.dataset.key = name;
     update(child, item);
+    return child;
   });
-  known.forEach((child) => child.remove());
+  kept.forEach((child, index) => {
+    if (parent.children[index] !== child) parent.insertBefore(child, parent.children[index] ?? null);
+  });
+  while (parent.children.length > kept.length) parent.lastElementChild.remove();
 }
 
 const total = (codes) => codes ? Object.values(codes).reduce((sum, n) => sum + n, 0) : 0;

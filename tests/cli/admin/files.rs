@@ -270,3 +270,26 @@ fn what_of_it_is_told_is_one_of_two() {
     is_refused(&checked, "\"hashd\"", reason);
     checked.helps("did you mean \"hashed\"?");
 }
+
+// === what nobody is to read ===
+
+#[test]
+fn a_key_in_a_url_is_not_shown_with_its_line() {
+    let url = "https://chat.example/send?access_token=SECRET";
+    let hook = format!("{{ url = \"{url}\", format = \"jsun\" }}");
+    let checked = check_tables(&format!("[notify]\nwebhooks = [{hook}]\n"));
+    let said = &checked.said;
+    assert_eq!(said.code, Some(78));
+    assert!(said.err.contains("https://chat.example/**"), "{said:?}");
+    assert!(!said.err.contains("SECRET"), "{said:?}");
+}
+
+#[test]
+fn names_of_hosts_have_no_scheme_port_or_star() {
+    for host in ["http://lb1/", "lb1:8180", "*.x.com", ""] {
+        let table = format!("[admin]\nbind = \"127.0.0.1:8180\"\nhosts = [\"{host}\"]\n");
+        let said = check_tables(&table).said;
+        assert_eq!(said.code, Some(78), "{host}");
+        assert!(said.err.contains("has what is no name"), "{host}: {said:?}");
+    }
+}

@@ -211,3 +211,39 @@ fn a_server_that_was_added_is_there_already_too() {
     let said = site.refuses(&["upstream", "add", "app", &c]);
     assert_eq!(said, format!("lbd: pool app has server {c} already\n"));
 }
+
+// === what cannot be meant ===
+
+#[test]
+fn an_address_that_a_name_of_the_pool_stands_for_is_there_already() {
+    let site = Site::start();
+    let port = third().rsplit(':').next().expect("a port").to_owned();
+    site.upstream("add", &format!("localhost:{port}"), &[]);
+    let refused = lbd(
+        &site.lbd.dir,
+        &["upstream", "add", "app", &third_at(&port), "-c", "lb.toml"],
+    );
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.err.contains("already"), "{refused:?}");
+}
+
+fn third_at(port: &str) -> String {
+    format!("127.0.0.1:{port}")
+}
+
+#[test]
+fn a_server_of_the_file_that_is_added_again_is_what_the_file_says() {
+    let site = Site::start();
+    let server = site.a.clone();
+    site.upstream("remove", &server, &[]);
+    let args = [
+        "upstream", "add", "app", &server, "--state", "down", "-c", "lb.toml",
+    ];
+    let refused = lbd(&site.lbd.dir, &args);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.err.contains("the file names"), "{refused:?}");
+    site.upstream("add", &server, &[]);
+    assert_eq!(site.names(), "ab");
+    let added = site.server(&server).expect("it is there");
+    assert!(added["added_by"].is_null(), "{added}");
+}

@@ -81,6 +81,11 @@ impl Proxy {
         self.0.status()
     }
 
+    /// What has happened, as they are told.
+    pub(crate) fn events(&self) -> &lbd::telemetry::Events {
+        self.0.events()
+    }
+
     /// What they are told of the only pool.
     pub(crate) fn pool(&self) -> PoolStatus {
         self.status().pools.remove(0)
