@@ -61,11 +61,14 @@ fn while_it_ends_it_is_neither_well_nor_ready() {
     admin.lbd.process.signal(Signal::QUIT);
     for path in ["/healthz", "/readyz"] {
         let answer = until(&format!("{path} says so"), || {
-            Some(admin.get(path)).filter(|answer| answer.status == 503)
+            let answer = admin.tell_socket(&format!("GET {path}"), "");
+            Some(answer).filter(|answer| answer.status == 503)
         });
         assert_eq!(answer.body, "ending\n");
     }
-    assert_eq!(admin.status()["ending"], true);
+    // The port is left to a successor.
+    let status = admin.tell_socket("GET /api/v1/status", "").json();
+    assert_eq!(status["ending"], true);
     slow.finish(&mut client);
 }
 
