@@ -91,6 +91,8 @@ pub struct Server {
     orders: Arc<Orders>,
     background: JoinHandle<()>,
     events: Events,
+    /// What each worker had done at listeners that are gone: totals never fall.
+    retired: Mutex<Vec<WorkerStatus>>,
     /// Who keeps traces, and by what table.
     tracer: Mutex<Option<(config::Tracing, Arc<Tracer>)>>,
     started: Instant,
@@ -193,6 +195,7 @@ impl Server {
             ended: Notify::new(),
             reloading,
             events,
+            retired: Mutex::default(),
             tracer: Mutex::new(config.tracing.clone().zip(tracer)),
             started: Instant::now(),
             started_at: Timestamp::now(),
@@ -278,6 +281,7 @@ impl Server {
         // What was there before is asked while it is there.
         let previous = self.snapshot.swap(Arc::clone(&next));
         next.begin();
+        self.retire(&previous, &next);
         drop(previous);
         self.follow_tracer(tracer.cloned());
         self.access.switch(sink);

@@ -1,5 +1,7 @@
 //! What is to be told of the whole: one look at everything that is counted and known, for the API, the page and metrics.
 
+use std::sync::{MutexGuard, PoisonError};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -179,6 +181,7 @@ impl Server {
         pools.sort_by(|a, b| a.name.cmp(&b.name));
         let mut listeners: Vec<_> = snapshot.fronts().map(|f| self.listener(&f)).collect();
         tell_apart(&mut listeners);
+        let workers = self.worker_status(&snapshot);
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -189,8 +192,8 @@ impl Server {
             generation: 0,
             last_reload: None,
             reloads: ReloadTotals::default(),
-            totals: Totals::of(&listeners),
-            workers: workers(&snapshot, self.workers.len()),
+            totals: Totals::of(&listeners, &workers),
+            workers,
             lost_log_lines: self.access.lost(),
             h2_floods: self.troubles.h2_floods.total(),
             listeners,
@@ -234,6 +237,31 @@ impl Server {
             received_bytes: totals.received_bytes,
             latency: totals.latency,
         }
+    }
+
+    /// Keeps what was counted at listeners of `previous` that `next` does not have.
+    pub(super) fn retire(&self, previous: &Snapshot, next: &Snapshot) {
+        let mut retired = self.retired();
+        retired.resize_with(self.workers.len(), WorkerStatus::default);
+        for front in previous.fronts() {
+            if !next.fronts().any(|kept| kept.gate.is_same(front.gate)) {
+                count(&mut retired, front.gate);
+            }
+        }
+    }
+
+    fn worker_status(&self, snapshot: &Snapshot) -> Vec<WorkerStatus> {
+        let mut workers = self.retired().clone();
+        workers.resize_with(self.workers.len(), WorkerStatus::default);
+        for front in snapshot.fronts() {
+            count(&mut workers, front.gate);
+        }
+        workers
+    }
+
+    fn retired(&self) -> MutexGuard<'_, Vec<WorkerStatus>> {
+        // Numbers that only grow.
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where `front` accepts.
@@ -298,15 +326,15 @@ fn certificates(snapshot: &Snapshot) -> Vec<CertificateStatus> {
 }
 
 impl Totals {
-    fn of(listeners: &[ListenerStatus]) -> Self {
+    fn of(listeners: &[ListenerStatus], workers: &[WorkerStatus]) -> Self {
         let sum = |count: fn(&ListenerStatus) -> u64| listeners.iter().map(count).sum();
         let mut durations = Durations::default();
         for listener in listeners.iter().filter(|listener| listener.is_http()) {
             durations.add(&listener.latency.durations);
         }
         Self {
-            requests: sum(|listener| listener.requests.total()),
-            accepted: sum(|listener| listener.accepted),
+            requests: workers.iter().map(|worker| worker.requests).sum(),
+            accepted: workers.iter().map(|worker| worker.accepted).sum(),
             connections: sum(|listener| listener.connections),
             idle: sum(|listener| listener.idle),
             tunnels: sum(|listener| listener.tunnels),
@@ -315,16 +343,12 @@ impl Totals {
     }
 }
 
-fn workers(snapshot: &Snapshot, count: usize) -> Vec<WorkerStatus> {
-    let mut workers = vec![WorkerStatus::default(); count];
-    for front in snapshot.fronts() {
-        let gate: &Gate = front.gate;
-        for (worker, own) in workers.iter_mut().zip(gate.stats().all()) {
-            worker.accepted += own.accepted.get();
-            worker.requests += own.requests.codes.total();
-        }
+/// Adds what was counted at `gate`.
+fn count(workers: &mut [WorkerStatus], gate: &Gate) {
+    for (worker, own) in workers.iter_mut().zip(gate.stats().all()) {
+        worker.accepted += own.accepted.get();
+        worker.requests += own.requests.codes.total();
     }
-    workers
 }
 
 impl CertificateStatus {

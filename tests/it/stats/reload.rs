@@ -126,3 +126,21 @@ async fn a_stream_keeps_its_count() {
     proxy.reload(&text).await;
     assert_eq!(counts(&proxy.status()), [1, 1, 1]);
 }
+
+#[tokio::test]
+async fn totals_do_not_fall_when_a_listener_goes() {
+    let backend = Backend::start(ok("hello")).await;
+    let one = app(&[backend.server()], "");
+    let two = format!("[[listeners]]\nname = \"second\"\nbind = \"127.0.0.2:0\"\n{one}");
+    let mut proxy = Proxy::start(&two).await;
+    for addr in proxy.addrs() {
+        assert_eq!(get(addr, "/").await.status, 200);
+    }
+    comes_to(&proxy, 2, |status| status.totals.requests).await;
+    proxy.reload(&one).await;
+    let status = proxy.status();
+    assert_eq!(status.listeners.len(), 1);
+    assert_eq!((status.totals.requests, status.totals.accepted), (2, 2));
+    let by_workers: u64 = status.workers.iter().map(|own| own.requests).sum();
+    assert_eq!(by_workers, 2);
+}
