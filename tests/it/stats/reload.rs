@@ -4,7 +4,7 @@ use lbd::server::Status;
 
 use crate::support::backend::Backend;
 use crate::support::behaviour::{Gate, gated, ok};
-use crate::support::client::get;
+use crate::support::client::{Client, get};
 use crate::support::plain::{Door, Plain};
 use crate::support::proxy::{Proxy, app, app_at};
 use crate::support::streams::{start, stream};
@@ -134,7 +134,8 @@ async fn totals_do_not_fall_when_a_listener_goes() {
     let two = format!("[[listeners]]\nname = \"second\"\nbind = \"127.0.0.2:0\"\n{one}");
     let mut proxy = Proxy::start(&two).await;
     for addr in proxy.addrs() {
-        assert_eq!(get(addr, "/").await.status, 200);
+        let mut client = Client::connect(addr).await;
+        assert_eq!(client.get("/").await.status, 200);
     }
     comes_to(&proxy, 2, |status| status.totals.requests).await;
     proxy.reload(&one).await;
