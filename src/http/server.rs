@@ -125,6 +125,7 @@ impl ClientConnection {
             stream,
             input,
             shared: &context.shared,
+            stats: site.gate.stats(),
             timer,
             deadline,
         };
@@ -138,8 +139,6 @@ impl ClientConnection {
                 // A connection of the proxy's own.
                 Ok(None) => {}
                 Err(failure) => {
-                    let stats = site.gate.stats().own();
-                    stats.proxy_header_failures.add(1);
                     tracing::info!(%client, %listener, failure, "connection refused");
                     return None;
                 }
@@ -168,7 +167,6 @@ impl ClientConnection {
                     stream.write_now(USE_HTTPS).await;
                 }
                 let (client, failure) = (self.address, reason);
-                site.gate.stats().own().tls_failures.add(1);
                 tracing::info!(%client, %listener, failure, "TLS handshake failed");
                 linger(stream, timer, Farewell::Curt).await;
                 None

@@ -14,7 +14,10 @@ use super::{
     timer::{Deadline, Timer},
     tls::{ClientIdentity, TlsServer},
 };
-use crate::config::{Alpn, TrustedProxies};
+use crate::{
+    config::{Alpn, TrustedProxies},
+    telemetry::{ListenerStats, Striped},
+};
 
 /// What a handshake has agreed on.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub struct Opening<'o> {
     pub input: &'o mut Buffer,
     /// Its worker's.
     pub shared: &'o Shared,
+    /// Where it is counted what goes wrong: its listener's.
+    pub stats: &'o Striped<ListenerStats>,
     /// Its own.
     pub timer: &'o Timer,
     /// For all of it together.
@@ -54,7 +59,7 @@ impl Opening<'_> {
         } else {
             Err("not from one of `trusted_proxies`".to_owned())
         };
-        heard.inspect_err(|_| self.shared.troubles.proxy_headers.add(1))
+        heard.inspect_err(|_| self.stats.own().proxy_header_failures.add(1))
     }
 
     async fn hear_proxy(&mut self) -> Result<Option<Endpoints>, String> {
@@ -120,7 +125,7 @@ impl Opening<'_> {
     /// Why there is no TLS; it is counted, and the client has been told as far as TLS can.
     pub async fn tls(&mut self, tls: &TlsServer) -> Result<Agreed, NoTls> {
         let agreed = self.shake_hands(tls).await;
-        agreed.inspect_err(|_| self.shared.troubles.handshakes.add(1))
+        agreed.inspect_err(|_| self.stats.own().tls_failures.add(1))
     }
 
     async fn shake_hands(&mut self, tls: &TlsServer) -> Result<Agreed, NoTls> {

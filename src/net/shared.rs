@@ -15,7 +15,7 @@ use super::{
     drain::{Drain, LAST_CHANCE},
     timer::Timers,
 };
-use crate::telemetry::{AccessWriter, Clock, HeldRecord, Troubles};
+use crate::telemetry::{AccessWriter, Clock, Counter, HeldRecord};
 
 /// The parts of a worker that it lends to each of its connections, whatever they speak.
 #[derive(Debug)]
@@ -30,8 +30,8 @@ pub struct Shared {
     pub access: AccessWriter,
     /// When it is time to go.
     pub drain: Drain,
-    /// What goes wrong, counted.
-    pub troubles: Arc<Troubles>,
+    /// HTTP/2 connections of all workers that were cut off because their frames only cost.
+    pub h2_floods: Arc<Counter>,
 }
 
 impl Shared {
@@ -65,14 +65,14 @@ impl Shared {
     }
 
     /// A worker's, with nothing in it yet.
-    pub fn new(access: AccessWriter, troubles: Arc<Troubles>) -> Rc<Self> {
+    pub fn new(access: AccessWriter, h2_floods: Arc<Counter>) -> Rc<Self> {
         Rc::new(Self {
             buffers: BufferPool::default(),
             timers: Timers::new(),
             clock: Clock::new(),
             access,
             drain: Drain::default(),
-            troubles,
+            h2_floods,
         })
     }
 }

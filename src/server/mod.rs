@@ -51,7 +51,7 @@ use crate::{
     http::{Question, explain},
     net::BindError,
     telemetry::{
-        AccessLog, AccessSink, EventKind, Events, Severity, Tracer, Troubles, expect_workers,
+        AccessLog, AccessSink, Counter, EventKind, Events, Severity, Tracer, expect_workers,
     },
     upstream::{Checks, Resolver, ServerStatus},
 };
@@ -80,7 +80,7 @@ pub struct Server {
     workers: Vec<Worker>,
     resolver: Arc<Resolver>,
     access: AccessLog,
-    troubles: Arc<Troubles>,
+    h2_floods: Arc<Counter>,
     bound: Mutex<Vec<Bound>>,
     is_ending: AtomicBool,
     /// Told when it ends.
@@ -151,11 +151,11 @@ impl Server {
             }
         }
         let snapshot = Arc::new(ArcSwap::from_pointee(first));
-        let troubles = Arc::new(Troubles::default());
+        let h2_floods = Arc::new(Counter::default());
         let mut workers = Vec::with_capacity(count);
         for index in 0..count {
-            let (snapshot, troubles) = (Arc::clone(&snapshot), Arc::clone(&troubles));
-            workers.push(Worker::start(index, snapshot, access.clone(), troubles)?);
+            let (snapshot, h2_floods) = (Arc::clone(&snapshot), Arc::clone(&h2_floods));
+            workers.push(Worker::start(index, snapshot, access.clone(), h2_floods)?);
         }
         let bells: Arc<[Bell]> = workers.iter().map(Worker::bell).collect();
         let ring = {
@@ -189,7 +189,7 @@ impl Server {
             workers,
             resolver,
             access,
-            troubles,
+            h2_floods,
             bound: Mutex::default(),
             is_ending: AtomicBool::new(false),
             ended: Notify::new(),
@@ -216,11 +216,6 @@ impl Server {
     /// The addresses that are listened on, those of listeners before those of streams, in the file's order, with the ports that the system chose.
     pub fn listen_addrs(&self) -> Vec<SocketAddr> {
         self.bound().iter().map(|bound| bound.actual).collect()
-    }
-
-    /// What has gone wrong on clients' connections since the start.
-    pub fn troubles(&self) -> &Troubles {
-        &self.troubles
     }
 
     /// Serves `config` from now on. Keep-alive connections follow with their next request, and those

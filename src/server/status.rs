@@ -195,7 +195,7 @@ impl Server {
             totals: Totals::of(&listeners, &workers),
             workers,
             lost_log_lines: self.access.lost(),
-            h2_floods: self.troubles.h2_floods.total(),
+            h2_floods: self.h2_floods.total(),
             listeners,
             routes: snapshot.route_status(),
             pools,

@@ -15,7 +15,7 @@ use crate::{
     http::{self, Arrival, ClientConnection},
     net::{Datagrams, Listener, Shared, Stream},
     stream::{self, DatagramPort, StreamArrival, StreamConnection},
-    telemetry::{AccessLog, AccessWriter, Troubles, become_worker},
+    telemetry::{AccessLog, AccessWriter, Counter, become_worker},
 };
 
 /// How often a worker looks after its idle connections and hands its access lines on.
@@ -72,9 +72,9 @@ struct Contexts {
 }
 
 impl Contexts {
-    fn new(snapshot: Arc<ArcSwap<Snapshot>>, access: AccessLog, troubles: Arc<Troubles>) -> Self {
+    fn new(snapshot: Arc<ArcSwap<Snapshot>>, access: AccessLog, h2_floods: Arc<Counter>) -> Self {
         let snapshot = Rc::new(CurrentSnapshot::new(snapshot));
-        let shared = Shared::new(AccessWriter::new(access), troubles);
+        let shared = Shared::new(AccessWriter::new(access), h2_floods);
         let http = http::Context::new(Box::new(Rc::clone(&snapshot)), Rc::clone(&shared));
         let stream = stream::Context {
             forwarders: Box::new(Rc::clone(&snapshot)),
@@ -107,7 +107,7 @@ impl Worker {
         index: usize,
         snapshot: Arc<ArcSwap<Snapshot>>,
         access: AccessLog,
-        troubles: Arc<Troubles>,
+        h2_floods: Arc<Counter>,
     ) -> io::Result<Self> {
         let (commands, received) = mpsc::unbounded_channel();
         let runtime = Builder::new_current_thread();
@@ -115,7 +115,11 @@ impl Worker {
             .name(format!("lbd-worker-{index}"))
             .spawn(move || {
                 become_worker(index);
-                run(runtime, received, Contexts::new(snapshot, access, troubles));
+                run(
+                    runtime,
+                    received,
+                    Contexts::new(snapshot, access, h2_floods),
+                );
             })?;
         Ok(Self { commands })
     }

@@ -130,26 +130,20 @@ impl StreamConnection {
             stream: &mut self.stream,
             input: &mut self.input,
             shared: &self.shared,
+            stats: forwarder.gate.stats(),
             timer: &self.timer,
             deadline,
         };
         if forwarder.proxy_protocol {
             let heard = opening.proxy_header(self.client, &forwarder.trusted_proxies);
-            let heard = heard.await.inspect_err(|_| {
-                let stats = forwarder.gate.stats().own();
-                stats.proxy_header_failures.add(1);
-            });
-            ends = heard.map_err(Refusal::Other)?.unwrap_or(ends);
+            ends = heard.await.map_err(Refusal::Other)?.unwrap_or(ends);
             self.client = ends.source;
             journal.is_from(ends.source);
         }
         let mut extensions = Extensions::default();
         if let Some(tls) = &forwarder.tls {
             let agreed = opening.tls(tls).await;
-            let agreed = agreed.map_err(|no_tls| {
-                forwarder.gate.stats().own().tls_failures.add(1);
-                Refusal::Handshake(no_tls.reason)
-            })?;
+            let agreed = agreed.map_err(|no_tls| Refusal::Handshake(no_tls.reason))?;
             let facts = opening.stream.tls_facts(agreed.identity.as_deref());
             extensions = facts.unwrap_or_default();
         }

@@ -20,7 +20,6 @@ mod histogram;
 mod stats;
 mod stripes;
 mod totals;
-mod troubles;
 
 // What has happened of late.
 mod events;
@@ -49,5 +48,4 @@ pub use self::{
     totals::{CodeTotals, DurationClasses, Latency, RequestTotals},
     trace_context::TraceContext,
     tracer::{Traced, Tracer},
-    troubles::Troubles,
 };

@@ -325,7 +325,7 @@ impl Life<'_> {
     fn note_flood(&self, of: &str) {
         static NOTES: Seldom = Seldom::new(Duration::from_secs(1));
         let client = &self.client;
-        client.context.shared.troubles.h2_floods.add(1);
+        client.context.shared.h2_floods.add(1);
         if let Some(others) = NOTES.due() {
             tracing::warn!(client = %client.address, failure = "h2 flood", others, "cut off: {of}");
         }

@@ -72,8 +72,9 @@ impl Proxy {
 
     /// What has gone wrong on clients' connections: handshakes, and floods of frames.
     pub(crate) fn troubles(&self) -> (u64, u64) {
-        let troubles = self.0.troubles();
-        (troubles.handshakes.total(), troubles.h2_floods.total())
+        let status = self.status();
+        let handshakes = status.listeners.iter().map(|own| own.tls_failures);
+        (handshakes.sum(), status.h2_floods)
     }
 
     /// What operators are told.
