@@ -265,3 +265,91 @@ fn mean_since(before: &ServerStatus, now: &ServerStatus) -> Option<f64> {
     let answers = now.latency.count.checked_sub(before.latency.count)?;
     (answers > 0).then(|| ((spent(now) - spent(before)) / answers as f64).max(0.0))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A look at a pool of two, the second of which has answered `answers` times.
+    fn look(answers: u64) -> Status {
+        let codes = |n| json!({ "1xx": 0, "2xx": n, "3xx": 0, "4xx": 0, "5xx": 0, "499": 0 });
+        let latency =
+            |n| json!({ "count": n, "mean_ms": 4.0, "p50_ms": 4.0, "p90_ms": 4.0, "p99_ms": 4.0 });
+        let server = |name: &str, state: &str, n| {
+            json!({
+                "server": name, "address": name, "live": state == "up", "state": state,
+                "weight": 1, "max_conns": 0, "backup": false, "in_flight": 0, "tunnels": 0,
+                "requests": codes(n), "latency": latency(n), "sent_bytes": 0, "received_bytes": 0,
+                "failures": { "error": 0, "timeout": 0, "invalid_header": 0, "status": 0, "other": 0 },
+                "connections_opened": 0, "connections_idle": 0, "outs": 0, "out_seconds_total": 0.0,
+            })
+        };
+        let status = json!({
+            "version": "1", "pid": 1, "file": "lb.toml", "started_at": "2026-01-01T00:00:00Z",
+            "uptime_seconds": 5, "ending": false, "generation": 1,
+            "reloads": { "good": 0, "failed": 0 },
+            "totals": {
+                "requests": answers, "accepted": 0, "connections": 0, "idle": 0, "tunnels": 0,
+                "durations": { "bounds_ms": [], "counts": [] },
+            },
+            "workers": [], "lost_log_lines": 0, "h2_floods": 0, "listeners": [], "routes": [],
+            "certificates": [],
+            "pools": [{
+                "name": "app", "balance": "round_robin", "live": 1, "waiting": 0, "requests": 0,
+                "retries": 0, "dark": 0, "servers": [server("a:1", "out", 0), server("b:1", "up", answers)],
+            }],
+        });
+        serde_json::from_value(status).unwrap()
+    }
+
+    fn lines(order: Order, width: usize, height: usize) -> Vec<Line> {
+        let (before, now) = (look(100), look(300));
+        let view = View {
+            now: &now,
+            before: Some((&before, Duration::from_secs(2))),
+            events: &[],
+            order,
+        };
+        view.lines(width, height)
+    }
+
+    /// The servers from top to bottom, and how they are meant.
+    fn servers(order: Order) -> Vec<(String, Tone)> {
+        let shown = lines(order, 200, 50).into_iter();
+        let shown = shown.filter(|line| line.text.contains(":1 "));
+        shown
+            .map(|line| (line.text[17..20].to_owned(), line.tone))
+            .collect()
+    }
+
+    #[test]
+    fn who_is_out_is_red_and_the_busiest_comes_first_where_that_is_asked() {
+        let (a, b) = (
+            ("a:1".to_owned(), Tone::Bad),
+            ("b:1".to_owned(), Tone::Good),
+        );
+        assert_eq!(servers(Order::Pool), [a.clone(), b.clone()]);
+        assert_eq!(servers(Order::Rate), [b, a]);
+    }
+
+    #[test]
+    fn rates_are_what_came_between_two_looks() {
+        let all = lines(Order::Pool, 200, 50);
+        let has = |part: &str| all.iter().any(|line| line.text.contains(part));
+        assert!(has("100 requests/s"), "{all:?}");
+        let row = all.iter().find(|line| line.text.contains("b:1")).unwrap();
+        let words: Vec<_> = row.text.split_whitespace().collect();
+        // Requests per second, in flight, milliseconds.
+        assert_eq!(words[3..6], ["100", "0", "4.0"]);
+    }
+
+    #[test]
+    fn nothing_is_wider_or_higher_than_the_screen() {
+        let small = lines(Order::Pool, 20, 5);
+        assert_eq!(small.len(), 5);
+        assert!(small.iter().all(|line| line.text.chars().count() <= 20));
+        assert!(small[4].text.starts_with("q ends"));
+    }
+}
